@@ -1,0 +1,1 @@
+"""MAMBA, multi-agent model-based reinforcement learning, as a plugin for Ray RLlib."""

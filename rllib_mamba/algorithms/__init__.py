@@ -1,0 +1,1 @@
+"""Algorithms for RLlib on teams of agents."""

@@ -1,0 +1,1 @@
+"""Environments, each a plain RLlib `MultiAgentEnv`."""
