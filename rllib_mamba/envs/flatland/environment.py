@@ -1,0 +1,162 @@
+"""`FlatlandEnv`: trains on a random rail map as an RLlib multi-agent environment."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from ray.rllib.env.multi_agent_env import MultiAgentEnv
+
+from rllib_mamba.envs.flatland.communication import EncounterMemory
+from rllib_mamba.envs.flatland.deadlocks import find_deadlocks
+from rllib_mamba.envs.flatland.decisions import FIRST_BRANCH, NO_RAIL_ACTION, NUMBER_OF_ACTIONS, is_forced, rail_action
+from rllib_mamba.envs.flatland.maps import make_simulator, new_episode
+from rllib_mamba.envs.flatland.observation import OBSERVATION_SIZE, TreeObservation
+from rllib_mamba.envs.flatland.rewards import RewardShaper
+from rllib_mamba.envs.flatland.settings import FlatlandSettings
+from rllib_mamba.envs.flatland.trains import Phase, read_trains
+
+_STOP_TRAIN = 4
+
+
+class FlatlandEnv(MultiAgentEnv):
+    """Trains that share a rail network and have to reach their targets; each is an agent, "train_0" and so on.
+
+    Observation: (205,) float32, see `observation.py`. Actions: 0 takes the leftmost branch, 1 the second one, 2 stops.
+    Where a train has nothing to decide (off the decision cells, or broken down) it goes on whatever action is given.
+    A train that has arrived or is deadlocked has terminated for good: its last observation comes with its termination.
+    `infos["__common__"]` holds `comm_mask` (n, n) int8, 1 at [i, j] where train i may hear train j (those it met on its
+    tree), and at the last step of an episode `episode_metrics`: the fractions of trains `arrived` and `deadlocked`, and
+    `episode_length` in steps.
+
+    `config` holds options of `FlatlandSettings`. All randomness comes from one stream, given by the option `seed` and,
+    under RLlib, the worker's and the environment's index, so that no two of them see the same maps; `reset(seed=...)`
+    starts the stream anew.
+
+    Raises:
+        ValueError, TypeError: a configuration with an unknown option or a value out of range.
+    """
+
+    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+        config = config or {}
+        self.settings = FlatlandSettings.from_config(config)
+        self.possible_agents = [f"train_{handle}" for handle in range(self.settings.number_of_trains)]
+        self.agents = list(self.possible_agents)
+        super().__init__()
+        self.observation_spaces: dict[str, gym.Space] = {
+            agent_id: gym.spaces.Box(-np.inf, np.inf, (OBSERVATION_SIZE,), np.float32)
+            for agent_id in self.possible_agents
+        }
+        self.action_spaces: dict[str, gym.Space] = {
+            agent_id: gym.spaces.Discrete(NUMBER_OF_ACTIONS) for agent_id in self.possible_agents
+        }
+        self._stream_index = (getattr(config, "worker_index", 0) or 0, getattr(config, "vector_index", 0) or 0)
+        self._random = self._random_stream(self.settings.seed)
+        self.rail_env = make_simulator(self.settings)
+        self._reward_shaper = RewardShaper(
+            self.settings.finish_reward, self.settings.progress_reward, self.settings.deadlock_reward
+        )
+        self._steps_left = 0
+
+    def reset(
+        self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Begin an episode on a new random map; with `seed`, the same one whenever that seed is given."""
+        super().reset(seed=seed)
+        if seed is not None:
+            self._random = self._random_stream(seed)
+        number = self.settings.number_of_trains
+        self._graph = new_episode(self.rail_env, self.settings, self._random)
+        self._observer = TreeObservation(self._graph, self._random.random(number).tolist())
+        self._encounters = EncounterMemory(number)
+        self._trains = read_trains(self.rail_env, self._graph)
+        self._deadlocked = [False] * number
+        self._reward_shaper.start(self._graph, self._trains)
+        self._terminated = [False] * number
+        self._steps = 0
+        self._steps_left = self.rail_env._max_episode_steps
+        observations, common = self._observe(self._deadlocked)
+        infos: dict[str, Any] = {"__common__": common}
+        return dict(zip(self.possible_agents, observations, strict=True)), infos
+
+    def step(
+        self, action_dict: Mapping[str, int]
+    ) -> tuple[dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, Any]]:
+        """Let all trains act at once; see the class for what comes back.
+
+        Raises:
+            RuntimeError: there is no episode, or it is over.
+            ValueError: a train that has not terminated is given no action, or one that does not exist.
+        """
+        if self._steps_left <= 0:
+            raise RuntimeError("the episode is over (or none was begun): call reset()")
+        self.rail_env.step(self._rail_actions(action_dict))
+        self._steps += 1
+        self._steps_left -= 1
+
+        self._trains = read_trains(self.rail_env, self._graph)
+        deadlocked_before = self._deadlocked
+        self._deadlocked = find_deadlocks(self._graph, self._trains, deadlocked_before)
+        rewards = self._reward_shaper.rewards(self._graph, self._trains, self._deadlocked)
+        observations, common = self._observe(deadlocked_before)
+        acting = [handle for handle, ended in enumerate(self._terminated) if not ended]
+        self._terminated = [
+            deadlocked or train.phase == Phase.ARRIVED
+            for train, deadlocked in zip(self._trains, self._deadlocked, strict=True)
+        ]
+        all_terminated = all(self._terminated)
+        timed_out = self._steps_left <= 0 and not all_terminated
+        if all_terminated or timed_out:
+            self._steps_left = 0
+            common["episode_metrics"] = self._episode_metrics()
+
+        names = self.possible_agents
+        terminateds = {names[handle]: self._terminated[handle] for handle in acting}
+        truncateds = {names[handle]: timed_out and not self._terminated[handle] for handle in acting}
+        terminateds["__all__"] = all_terminated
+        truncateds["__all__"] = timed_out
+        return (
+            {names[handle]: observations[handle] for handle in acting},
+            {names[handle]: rewards[handle] for handle in acting},
+            terminateds,
+            truncateds,
+            {"__common__": common},
+        )
+
+    def _rail_actions(self, action_dict: Mapping[str, int]) -> dict[int, int]:
+        rail_actions: dict[int, int] = {}
+        for handle, (agent_id, train) in enumerate(zip(self.possible_agents, self._trains, strict=True)):
+            if self._terminated[handle]:
+                if self._deadlocked[handle]:
+                    rail_actions[handle] = _STOP_TRAIN
+                continue
+            action = action_dict.get(agent_id)
+            if action is None or not 0 <= action < NUMBER_OF_ACTIONS:
+                raise ValueError(f"{agent_id} needs an action from 0 to {NUMBER_OF_ACTIONS - 1}, got {action!r}")
+            if is_forced(train, False, self._graph.decisions):
+                action = FIRST_BRANCH
+            sent = rail_action(self._graph, train, int(action))
+            if sent != NO_RAIL_ACTION:
+                rail_actions[handle] = sent
+        return rail_actions
+
+    def _observe(self, deadlocked_before: list[bool]) -> tuple[np.ndarray, dict[str, Any]]:
+        observations, met = self._observer.observe(self._trains, self._deadlocked)
+        forced = [
+            is_forced(train, deadlocked, self._graph.decisions)
+            for train, deadlocked in zip(self._trains, self._deadlocked, strict=True)
+        ]
+        return observations, {"comm_mask": self._encounters.mask(met, forced, deadlocked_before)}
+
+    def _episode_metrics(self) -> dict[str, float]:
+        number = self.settings.number_of_trains
+        return {
+            "arrived": sum(train.phase == Phase.ARRIVED for train in self._trains) / number,
+            "deadlocked": sum(self._deadlocked) / number,
+            "episode_length": float(self._steps),
+        }
+
+    def _random_stream(self, seed: int | None) -> np.random.Generator:
+        if seed is None:
+            return np.random.default_rng()
+        return np.random.default_rng([seed, *self._stream_index])

@@ -1,0 +1,153 @@
+"""Settings of a Flatland environment, checked when they are made, and the named maps."""
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping
+from typing import Any
+
+ALL_AT_ONCE = "all_at_once"
+FLATLAND_TIMETABLE = "flatland"
+TIMETABLES = (ALL_AT_ONCE, FLATLAND_TIMETABLE)
+
+_CITY_PADDING = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class FlatlandSettings:
+    """Options of `FlatlandEnv`; the defaults are the five-train map of the MAMBA paper (arXiv 2205.15023).
+
+    Raises:
+        ValueError: an option is out of its range, or the cities do not fit on the map.
+        TypeError: an option has the wrong type.
+    """
+
+    number_of_trains: int = 5
+    """Trains, at least 1."""
+    width: int = 35
+    """Columns of the map."""
+    height: int = 35
+    """Rows of the map."""
+    number_of_cities: int = 3
+    """Cities to place, at least 2. Flatland may place fewer on a crowded map."""
+    max_rails_between_cities: int = 2
+    """Most rails that leave a city on one side, at least 1."""
+    max_rail_pairs_in_city: int = 2
+    """Most pairs of parallel tracks in a city, at least 1."""
+    malfunction_rate: float = 1 / 100
+    """Mean number of breakdowns of a train per step, at least 0."""
+    min_malfunction_duration: int = 20
+    """Shortest breakdown in steps, at least 1."""
+    max_malfunction_duration: int = 50
+    """Longest breakdown in steps."""
+    finish_reward: float = 10.0
+    """Reward of a train when it arrives."""
+    progress_reward: float = 0.01
+    """Reward for every cell by which a train comes closer to its target."""
+    deadlock_reward: float = -5.0
+    """Reward of a train when it is deadlocked."""
+    timetable: str = ALL_AT_ONCE
+    """`all_at_once`: every train may depart at once, and the episode stops after
+    8 * (width + height + trains / cities) steps. `flatland`: Flatland's own departures and episode limit."""
+    seed: int | None = None
+    """Seed of the maps, breakdowns and tags; None: a different one each time."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            self._check_type(field.name, getattr(self, field.name))
+        self._check_at_least("number_of_trains", 1)
+        self._check_at_least("number_of_cities", 2)
+        self._check_at_least("max_rails_between_cities", 1)
+        self._check_at_least("max_rail_pairs_in_city", 1)
+        self._check_at_least("malfunction_rate", 0)
+        self._check_at_least("min_malfunction_duration", 1)
+        if self.max_malfunction_duration < self.min_malfunction_duration:
+            raise ValueError(
+                f"max_malfunction_duration must be at least min_malfunction_duration "
+                f"({self.min_malfunction_duration}), got {self.max_malfunction_duration}"
+            )
+        if self.timetable not in TIMETABLES:
+            raise ValueError(f"timetable must be one of {', '.join(TIMETABLES)}, got {self.timetable!r}")
+        if self.seed is not None and self.seed < 0:
+            raise ValueError(f"seed must be None or at least 0, got {self.seed}")
+        self._check_that_cities_fit()
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "FlatlandSettings":
+        """Settings from an `env_config`.
+
+        Raises:
+            ValueError: an unknown key (the nearest one is named) or a value out of range.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        for key in config:
+            if key not in names:
+                nearest = difflib.get_close_matches(str(key), names, n=1)
+                hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(names)}"
+                raise ValueError(f"unknown option {key!r} in the configuration of the Flatland environment: {hint}")
+        return cls(**config)
+
+    @property
+    def episode_limit(self) -> int:
+        """Steps after which an episode stops when all trains start at once."""
+        return int(8 * (self.width + self.height + self.number_of_trains / self.number_of_cities))
+
+    def _check_type(self, name: str, value: object) -> None:
+        expected = type(self).__dataclass_fields__[name].type
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if expected is int and not (is_number and isinstance(value, int)):
+            raise TypeError(f"{name} must be an integer, got {value!r}")
+        if expected is float and not (is_number and math.isfinite(value)):  # type: ignore[arg-type]
+            raise TypeError(f"{name} must be a finite number, got {value!r}")
+        if name == "seed" and value is not None and not (is_number and isinstance(value, int)):
+            raise TypeError(f"seed must be an integer or None, got {value!r}")
+
+    def _check_at_least(self, name: str, minimum: int) -> None:
+        if getattr(self, name) < minimum:
+            raise ValueError(f"{name} must be at least {minimum}, got {getattr(self, name)}")
+
+    def _check_that_cities_fit(self) -> None:
+        city_size = 2 * (self.max_rail_pairs_in_city + _CITY_PADDING)
+        room = max(self.height - 2, 0) // city_size * (max(self.width - 2, 0) // city_size)
+        if room < self.number_of_cities:
+            raise ValueError(
+                f"{self.number_of_cities} cities with max_rail_pairs_in_city={self.max_rail_pairs_in_city} do not fit "
+                f"on a map of {self.height} rows and {self.width} columns (room for {room}): make the map larger or "
+                "ask for fewer cities or fewer rail pairs"
+            )
+
+
+#: Named maps: options of `FlatlandSettings`. Those of 5, 10 and 20 trains are the MAMBA paper's.
+PRESETS: dict[str, dict[str, Any]] = {
+    "flatland_debug": {
+        "number_of_trains": 2,
+        "width": 18,
+        "height": 18,
+        "number_of_cities": 2,
+        "max_rail_pairs_in_city": 1,
+        "malfunction_rate": 1 / 50,
+        "min_malfunction_duration": 2,
+        "max_malfunction_duration": 5,
+    },
+    "flatland_5_agents": {
+        "number_of_trains": 5,
+        "width": 35,
+        "height": 35,
+        "number_of_cities": 3,
+        "malfunction_rate": 1 / 100,
+    },
+    "flatland_10_agents": {
+        "number_of_trains": 10,
+        "width": 35,
+        "height": 35,
+        "number_of_cities": 4,
+        "malfunction_rate": 1 / 150,
+    },
+    "flatland_20_agents": {
+        "number_of_trains": 20,
+        "width": 60,
+        "height": 40,
+        "number_of_cities": 6,
+        "malfunction_rate": 1 / 200,
+    },
+}
