@@ -1,0 +1,95 @@
+"""Attention over the agents of a team."""
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from rllib_mamba.world_model.config import check_heads
+
+
+def index_code(num_agents: int, size: int) -> Tensor:
+    """Sinusoidal code (N, size) of the agents' indices (Vaswani et al., 2017): sine in even columns, cosine in odd."""
+    column = torch.arange(size)
+    frequency = torch.pow(10_000.0, -2 * torch.div(column, 2, rounding_mode="floor").double() / size)
+    angle = torch.arange(num_agents).double().unsqueeze(-1) * frequency
+    return torch.where(column % 2 == 0, angle.sin(), angle.cos()).float()
+
+
+class AttentionLayer(nn.Module):
+    """A post-norm transformer encoder layer (Vaswani et al., 2017) over the agent axis, feed-forward width = size."""
+
+    def __init__(self, size: int, num_heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        check_heads(size, num_heads)
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.query_key_value = nn.Linear(size, 3 * size)
+        self.output = nn.Linear(size, size)
+        self.feed_forward_in = nn.Linear(size, size)
+        self.feed_forward_out = nn.Linear(size, size)
+        self.norm_attention = nn.LayerNorm(size)
+        self.norm_feed_forward = nn.LayerNorm(size)
+        nn.init.zeros_(self.query_key_value.bias)
+        nn.init.zeros_(self.output.bias)
+
+    def forward(self, inputs: Tensor, hear: Tensor | None = None) -> Tensor:
+        """One layer: (..., N, size) to (..., N, size); `hear` (..., N, N) is true at [i, j] where i attends to j."""
+        attended = self.output(self._attend(inputs, hear))
+        hidden = self.norm_attention(inputs + self._drop(attended))
+        expanded = self._drop(torch.relu(self.feed_forward_in(hidden)))
+        result: Tensor = self.norm_feed_forward(hidden + self._drop(self.feed_forward_out(expanded)))
+        return result
+
+    def _attend(self, inputs: Tensor, hear: Tensor | None) -> Tensor:
+        # Written out: for the few agents of a team, torch's fused attention costs twice as much in the backward pass.
+        heads = self.query_key_value(inputs).unflatten(-1, (3, self.num_heads, -1)).transpose(-2, -4)
+        query, key, value = heads.unbind(-3)
+        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+        if hear is not None:
+            scores = scores.masked_fill(~hear.unsqueeze(-3), float("-inf"))
+        weights = self._drop(torch.softmax(scores, -1))
+        return (weights @ value).transpose(-2, -3).flatten(-2)
+
+    def _drop(self, values: Tensor) -> Tensor:
+        return F.dropout(values, self.dropout) if self.training and self.dropout > 0 else values
+
+
+class AgentAttention(nn.Module):
+    """Attention layers over a team whose members are told apart by a code of their index, for any number of agents.
+
+    With `communication` off every agent attends to itself alone.
+    """
+
+    _codes: Tensor
+
+    def __init__(
+        self, size: int, num_layers: int, num_heads: int, dropout: float = 0.0, communication: bool = True
+    ) -> None:
+        super().__init__()
+        self.size = size
+        self.communication = communication
+        self.layers = nn.ModuleList(AttentionLayer(size, num_heads, dropout) for _ in range(num_layers))
+        self.register_buffer("_codes", index_code(32, size), persistent=False)
+
+    def forward(self, messages: Tensor, hear: Tensor | None = None) -> Tensor:
+        """What every agent makes of the team's messages.
+
+        Args:
+            messages: (..., N, size), one per agent.
+            hear: (..., N, N) bool, true at [i, j] where agent i may hear agent j; the diagonal must be true.
+                None lets everyone hear everyone.
+
+        Returns:
+            (..., N, size).
+        """
+        hidden = messages + self._code(messages.shape[-2])
+        if not self.communication:
+            hidden, hear = hidden.unsqueeze(-2), None
+        for layer in self.layers:
+            hidden = layer(hidden, hear)
+        return hidden if self.communication else hidden.squeeze(-2)
+
+    def _code(self, num_agents: int) -> Tensor:
+        if num_agents > len(self._codes):
+            self._codes = index_code(num_agents, self.size).to(self._codes)
+        return self._codes[:num_agents]

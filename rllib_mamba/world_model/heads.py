@@ -1,0 +1,37 @@
+"""What the world model predicts from an agent's features."""
+
+from torch import Tensor, nn
+
+from rllib_mamba.world_model.networks import mlp
+
+
+class FeatureHead(nn.Module):
+    """Features (..., F) to `outputs` numbers: two hidden ELU layers of `hidden_size`."""
+
+    def __init__(self, feature_size: int, hidden_size: int, outputs: int) -> None:
+        super().__init__()
+        self.layers = mlp([feature_size, hidden_size, hidden_size, outputs], nn.ELU)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Predictions (..., outputs)."""
+        predictions: Tensor = self.layers(features)
+        return predictions
+
+
+class ActionInformationHead(nn.Module):
+    """Which action led here, from the decoder's last hidden layer: it keeps the action's traces in the features."""
+
+    def __init__(self, hidden_size: int, num_actions: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(hidden_size, hidden_size),
+            nn.ELU(),
+            nn.Linear(hidden_size, hidden_size),
+            nn.ReLU(),
+            nn.Linear(hidden_size, num_actions),
+        )
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Logits (..., A) of the previous action from the decoder's hidden layer (..., H)."""
+        logits: Tensor = self.layers(hidden)
+        return logits

@@ -1,0 +1,55 @@
+"""Feed-forward building blocks."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+
+def mlp(sizes: Sequence[int], activation: type[nn.Module]) -> nn.Sequential:
+    """Linear layers of the given `sizes` with an activation between them, none after the last."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(sizes):
+        layers += [nn.Linear(inputs, outputs), activation()]
+    return nn.Sequential(*layers[:-1])
+
+
+class ObservationEncoder(nn.Module):
+    """Observation (..., O) to embedding (..., H): four linear layers with ReLU between them."""
+
+    def __init__(self, observation_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.layers = mlp([observation_size, hidden_size, hidden_size, hidden_size, hidden_size], nn.ReLU)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """Embedding (..., H) of the observations (..., O)."""
+        embedding: Tensor = self.layers(observation)
+        return embedding
+
+
+class ObservationDecoder(nn.Module):
+    """Features (..., F) to the observation they stand for, by way of a hidden layer that other heads may read."""
+
+    def __init__(self, feature_size: int, hidden_size: int, observation_size: int) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(mlp([feature_size, hidden_size, hidden_size, hidden_size], nn.ReLU), nn.ReLU())
+        self.output = nn.Linear(hidden_size, observation_size)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Reconstruction (..., O) and the last hidden layer (..., H)."""
+        hidden = self.trunk(features)
+        return self.output(hidden), hidden
+
+
+def initialise_matrices_xavier(module: nn.Module) -> None:
+    """Xavier-uniform values for every parameter with two or more dimensions; the others keep their defaults."""
+    for parameter in module.parameters():
+        if parameter.dim() >= 2:
+            nn.init.xavier_uniform_(parameter)
+
+
+def initialise_matrices_orthogonal(module: nn.Module) -> None:
+    """Orthogonal values for every parameter with two or more dimensions; the others keep their defaults."""
+    for parameter in module.parameters():
+        if parameter.dim() >= 2:
+            nn.init.orthogonal_(parameter)

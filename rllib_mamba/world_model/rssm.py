@@ -1,0 +1,147 @@
+"""The recurrent state-space model of a team: one latent state per agent, messages between them."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from rllib_mamba.world_model.communication import AgentAttention
+from rllib_mamba.world_model.config import WorldModelConfig
+from rllib_mamba.world_model.networks import mlp
+from rllib_mamba.world_model.sampling import Sampler, straight_through
+
+
+class LatentState(NamedTuple):
+    """State of every agent: `stochastic` z (..., N, S), C one-hots side by side, and `deterministic` h (..., N, D)."""
+
+    stochastic: Tensor
+    deterministic: Tensor
+
+    @property
+    def features(self) -> Tensor:
+        """[z, h] (..., N, S + D)."""
+        return torch.cat([self.stochastic, self.deterministic], -1)
+
+    def detach(self) -> "LatentState":
+        """The same values without gradient."""
+        return LatentState(self.stochastic.detach(), self.deterministic.detach())
+
+    def flatten(self, start: int = 0, end: int = 1) -> "LatentState":
+        """Join the axes from `start` to `end`, as `Tensor.flatten`."""
+        return LatentState(self.stochastic.flatten(start, end), self.deterministic.flatten(start, end))
+
+
+class Unroll(NamedTuple):
+    """What `RSSM.unroll` gives: `posterior` states and their `posterior_logits` (T, B, N, S)."""
+
+    posterior: LatentState
+    posterior_logits: Tensor
+
+
+class RSSM(nn.Module):
+    """Transition with communication, prior and posterior over discrete latents (MAMBA, section 4; DreamerV2)."""
+
+    def __init__(self, config: WorldModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        hidden, deterministic, stochastic = config.hidden_size, config.deterministic_size, config.stochastic_size
+        self.message = nn.Linear(config.num_actions + stochastic, hidden)
+        self.communication = AgentAttention(
+            hidden,
+            config.communication_layers,
+            config.communication_heads,
+            config.communication_dropout,
+            config.communication,
+        )
+        self.recurrence = nn.GRUCell(hidden, deterministic)
+        self.prior_layers = mlp([deterministic, hidden, stochastic], nn.ReLU)
+        self.posterior_hidden = nn.Linear(deterministic + hidden, hidden)
+        self.posterior_output = nn.Linear(hidden, stochastic)
+
+    def transition(self, state: LatentState, action: Tensor, hear: Tensor | None = None) -> Tensor:
+        """h (..., N, D) after one-hot actions (..., N, A) in `state`; `hear` (..., N, N) as in `AgentAttention`."""
+        action_weight, stochastic_weight = self._message_weights()
+        return self._transition(state, F.linear(action, action_weight, self.message.bias), stochastic_weight, hear)
+
+    def prior_logits(self, deterministic: Tensor) -> Tensor:
+        """Logits (..., N, S) of z given h (..., N, D)."""
+        logits: Tensor = self.prior_layers(deterministic)
+        return logits
+
+    def posterior_logits(self, deterministic: Tensor, embedding: Tensor) -> Tensor:
+        """Logits (..., N, S) of z given h (..., N, D) and the embedded observation (..., N, H)."""
+        deterministic_weight, embedding_weight = self._posterior_weights()
+        embedding_part = F.linear(embedding, embedding_weight, self.posterior_hidden.bias)
+        return self._posterior_logits(deterministic, embedding_part, deterministic_weight)
+
+    def sample(self, logits: Tensor, sampler: Sampler) -> Tensor:
+        """z (..., S): one-hots drawn from the logits (..., S), with straight-through gradient."""
+        grouped = logits.unflatten(-1, (self.config.num_categoricals, self.config.num_classes))
+        probabilities = torch.softmax(grouped, -1)
+        return straight_through(sampler.one_hot(probabilities), probabilities).flatten(-2)
+
+    def unroll(
+        self,
+        embedding: Tensor,
+        previous_action: Tensor,
+        first: Tensor,
+        sampler: Sampler,
+        hear: Tensor | None = None,
+    ) -> Unroll:
+        """Posterior states along observed sequences, from the zero state.
+
+        Args:
+            embedding: (T, B, N, H), embedded observations.
+            previous_action: (T, B, N, A), one-hot actions that led to them.
+            first: (T, B) bool, the state before this row is reset to zero.
+            hear: (T, B, N, N) bool, who hears whom in the transition into a row.
+        """
+        action_weight, stochastic_weight = self._message_weights()
+        deterministic_weight, embedding_weight = self._posterior_weights()
+        action_part = F.linear(previous_action, action_weight, self.message.bias).unbind(0)
+        embedding_part = F.linear(embedding, embedding_weight, self.posterior_hidden.bias).unbind(0)
+        keep = (~first).to(embedding.dtype)[..., None, None]
+        has_reset = first.any(-1).tolist()
+        state = LatentState(
+            embedding.new_zeros(*embedding.shape[1:3], self.config.stochastic_size),
+            embedding.new_zeros(*embedding.shape[1:3], self.config.deterministic_size),
+        )
+        states, logits = [], []
+        for step, reset in enumerate(has_reset):
+            if reset:
+                state = LatentState(*(part * keep[step] for part in state))
+            heard = None if hear is None else hear[step]
+            deterministic = self._transition(state, action_part[step], stochastic_weight, heard)
+            step_logits = self._posterior_logits(deterministic, embedding_part[step], deterministic_weight)
+            state = LatentState(self.sample(step_logits, sampler), deterministic)
+            states.append(state)
+            logits.append(step_logits)
+        posterior = LatentState(*(torch.stack(parts) for parts in zip(*states, strict=True)))
+        return Unroll(posterior, torch.stack(logits))
+
+    # The first layers of message and posterior read two inputs each. Their halves are applied apart, so that a time
+    # loop holds only the half that recurs, and are cut out once per call: a cut inside the loop costs a full-size
+    # gradient in every step.
+
+    def _message_weights(self) -> tuple[Tensor, Tensor]:
+        action, stochastic = self.message.weight.split([self.config.num_actions, self.config.stochastic_size], 1)
+        return action, stochastic
+
+    def _posterior_weights(self) -> tuple[Tensor, Tensor]:
+        sizes = [self.config.deterministic_size, self.config.hidden_size]
+        deterministic, embedding = self.posterior_hidden.weight.split(sizes, 1)
+        return deterministic, embedding
+
+    def _transition(
+        self, state: LatentState, action_part: Tensor, stochastic_weight: Tensor, hear: Tensor | None
+    ) -> Tensor:
+        message = torch.relu(F.linear(state.stochastic, stochastic_weight) + action_part)
+        attended = self.communication(message, hear)
+        deterministic = self.recurrence(attended.flatten(0, -2), state.deterministic.flatten(0, -2))
+        return deterministic.unflatten(0, attended.shape[:-1])
+
+    def _posterior_logits(self, deterministic: Tensor, embedding_part: Tensor, deterministic_weight: Tensor) -> Tensor:
+        hidden = torch.relu(F.linear(deterministic, deterministic_weight) + embedding_part)
+        logits: Tensor = self.posterior_output(hidden)
+        return logits

@@ -1,0 +1,56 @@
+"""How discrete variables are drawn: at random, or by their mode where a result must be reproducible."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Sampler(Protocol):
+    """Draws from given probabilities. Samples carry no gradient."""
+
+    def one_hot(self, probabilities: Tensor) -> Tensor:
+        """One-hot samples over the last axis, of the shape and dtype of `probabilities` (..., K)."""
+        ...
+
+    def bernoulli(self, probabilities: Tensor) -> Tensor:
+        """Zeros and ones of the shape and dtype of `probabilities`."""
+        ...
+
+
+class RandomSampler:
+    """Independent draws from torch's global random state."""
+
+    def one_hot(self, probabilities: Tensor) -> Tensor:
+        """Exponential race: the class whose arrival time E_k / p_k is smallest wins with probability p_k."""
+        probabilities = probabilities.detach()
+        arrival_rates = probabilities / torch.empty_like(probabilities).exponential_()
+        return to_one_hot(arrival_rates.argmax(-1), probabilities)
+
+    def bernoulli(self, probabilities: Tensor) -> Tensor:
+        """Independent coin flips."""
+        return torch.bernoulli(probabilities.detach())
+
+
+class ModeSampler:
+    """The most probable outcome: nothing is left to chance."""
+
+    def one_hot(self, probabilities: Tensor) -> Tensor:
+        """The most probable class."""
+        return to_one_hot(probabilities.argmax(-1), probabilities)
+
+    def bernoulli(self, probabilities: Tensor) -> Tensor:
+        """One where the probability exceeds one half."""
+        return (probabilities > 0.5).to(probabilities.dtype)
+
+
+def to_one_hot(index: Tensor, like: Tensor) -> Tensor:
+    """One-hots (..., K) of class indices (...), with the number of classes, dtype and device of `like`."""
+    return torch.zeros_like(like).scatter_(-1, index.unsqueeze(-1), 1.0)
+
+
+def straight_through(sample: Tensor, probabilities: Tensor) -> Tensor:
+    """The value of `sample` with the gradient of `probabilities` (Bengio et al., 2013)."""
+    if not (torch.is_grad_enabled() and probabilities.requires_grad):
+        return sample
+    return sample + probabilities - probabilities.detach()
