@@ -13,8 +13,8 @@ def form_teams(
 ) -> dict[str, tuple[AgentID, ...]]:
     """Module id -> the agents mapped to it, teams and members in the order of `possible_agents`.
 
-    The mapping is called once for each agent as RLlib calls it, with `(agent_id, episode)`, and with `worker=None` where it
-    insists on one. Teams are formed before there is an episode, so `episode` is None.
+    The mapping is called once for each agent as RLlib calls it, with `(agent_id, episode)`, and with `worker=None`
+    where it insists on one. Teams are formed before there is an episode, so `episode` is None.
 
     Raises:
         ValueError: the mapping fails without an episode, or gives something other than a module id.
@@ -26,9 +26,9 @@ def form_teams(
             module_id = policy_mapping_fn(agent, None, **extra)
         except Exception as error:
             raise ValueError(
-                f"policy_mapping_fn failed for agent {agent!r} ({type(error).__name__}: {error}). Agents that share a module "
-                "form a team, and teams are formed before the first episode: the function is called with the agent's id "
-                "and episode=None, and must depend on the id alone."
+                f"policy_mapping_fn failed for agent {agent!r} ({type(error).__name__}: {error}). Agents that share a "
+                "module form a team, and teams are formed before the first episode: the function is called with the "
+                "agent's id and episode=None, and must depend on the id alone."
             ) from error
         if not isinstance(module_id, str):
             raise ValueError(
