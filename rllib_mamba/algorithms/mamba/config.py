@@ -1,0 +1,406 @@
+"""The options of MAMBA."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from typing import Any, Self
+
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.utils.annotations import override
+
+from rllib_mamba.algorithms.mamba.presets import PAPER, PRESETS, SIZES
+from rllib_mamba.algorithms.team_config import TeamAlgorithmConfig
+
+#: A number, or RLlib's schedule: [[env step, value], ...].
+Schedule = float | list[list[float]]
+
+
+class MAMBAConfig(TeamAlgorithmConfig):
+    """Configures MAMBA (Egorov and Shpilman, "Scalable Multi-Agent Model-Based Reinforcement Learning", AAMAS 2022).
+
+    Example:
+        .. code-block:: python
+
+            from rllib_mamba import MAMBAConfig
+
+            config = (
+                MAMBAConfig()
+                .environment("flatland_5_agents")
+                .preset("small")
+                .env_runners(num_env_runners=2, num_envs_per_env_runner=4)
+                .training(world_model_updates=20, horizon=15)
+            )
+            algorithm = config.build_algo()
+            result = algorithm.train()
+
+    Every option stands below with its meaning, range and source; `preset` sets many at once.
+    """
+
+    def __init__(self, algo_class: type | None = None) -> None:
+        if algo_class is None:
+            from rllib_mamba.algorithms.mamba.mamba import MAMBA
+
+            algo_class = MAMBA
+        super().__init__(algo_class=algo_class)
+
+        # Sizes. Source: the publication's code, its StarCraft preset.
+        self.hidden_size = 256  # Width of every hidden layer and of the embedding; divisible by communication_heads.
+        self.deterministic_size = 256  # Width of the recurrent state h; at least 1.
+        self.num_categoricals = 32  # Categorical variables of a latent sample z; at least 1.
+        self.num_classes = 32  # Classes of each of them; at least 2.
+
+        # Communication between the agents of a team. Source: section 4 of the publication.
+        self.communication = True  # False: every agent hears only itself (an ablation).
+        self.communication_layers = 3  # Transformer layers over the agents; at least 1.
+        self.communication_heads = 8  # Attention heads, of world model and critic; divides hidden_size.
+        self.communication_dropout = 0.1  # In world-model training only; in [0, 1).
+
+        # World-model training.
+        self.sequence_length = 20  # T, env steps of a replayed sequence; at least 4, at most the replay's capacity.
+        self.batch_size = 40  # B, sequences of an update over all learners; a multiple of the number of learners.
+        self.world_model_lr: Schedule = 2e-4  # Adam; above 0, or a schedule by env steps.
+        self.world_model_grad_clip_by_global_norm: float | None = 100.0  # Above 0, or None for no clipping.
+        self.kl_balance = 0.2  # Weight of the KL's posterior side, the rest on the prior's; in [0, 1].
+        self.predict_action_mask: bool | None = None  # Learn which actions are legal; None: where there are masks.
+
+        # How a replayed sequence is read. The defaults mend what the published code leaves wanting; see `paper`.
+        self.mask_dead_agents = True  # Nobody listens to an agent that is not alive, and it teaches nothing.
+        self.mask_communication = True  # The environment's communication mask holds in training as in execution.
+        self.reset_previous_action = True  # The previous action is zero at an episode's first step.
+        self.truncation_is_terminal = False  # True: a time limit teaches the world model that the episode ends.
+        self.absorbing_steps = 2  # Rows stored after an episode that ended by itself; at least 0.
+
+        # Learning in imagination.
+        self.horizon = 15  # Imagined steps; at least 2.
+        self.actor_lr: Schedule = 5e-4  # Adam; above 0, or a schedule by env steps.
+        self.critic_lr: Schedule = 5e-4  # Adam; above 0, or a schedule by env steps.
+        self.actor_weight_decay = 1e-5  # L2 added to the gradient; at least 0.
+        self.actor_grad_clip_by_global_norm: float | None = 100.0  # Above 0, or None.
+        self.critic_grad_clip_by_global_norm: float | None = 100.0  # Above 0, or None.
+        self.gamma = 0.99  # Discount per step; in (0, 1].
+        self.gae_lambda = 0.95  # Lambda of the lambda-return; in [0, 1].
+        self.entropy_coeff: Schedule = 1e-3  # Weight of the policy's entropy; at least 0, or a schedule by env steps.
+        self.entropy_decay = 0.99998  # Factor on that weight after every minibatch; in (0, 1].
+        self.clip_param = 0.2  # PPO's clip of the probability ratio; above 0.
+        self.num_epochs = 5  # PPO epochs over the imagined rows; at least 1.
+        self.minibatch_size = 2000  # Imagined rows (all agents of a row together) per PPO step; at least 1.
+        self.normalize_advantages = True  # To zero mean and unit deviation over the imagined batch.
+        self.use_target_critic = False  # Bootstrap lambda-returns from a copy of the critic.
+        self.target_update_interval = 1  # Minibatches between two refreshes of that copy; at least 1.
+
+        # Schedule of the updates. One cycle = so many world-model updates, then so many agent updates.
+        self.update_every: int | str = 100  # Env steps per cycle, or "episode" for one per finished episode.
+        self.world_model_updates = 20  # Per cycle; at least 0.
+        self.agent_updates = 2  # Per cycle; at least 0.
+        self.min_steps_before_learning = 1_000  # Env steps collected before the first cycle; at least 0.
+
+        # Replay.
+        self.replay_buffer_capacity = 250_000  # Env steps kept per team; at least sequence_length.
+        self.replay_observation_dtype = "float32"  # "float32", or "float16" for half the memory.
+        self.store_buffer_in_checkpoints = True  # False: smaller checkpoints, but a restored run starts empty.
+
+        #: Names given to `preset`, in order.
+        self.presets: list[str] = []
+
+        # RLlib's own settings, where ours differ.
+        self.num_env_runners = 0
+        self.num_envs_per_env_runner = 4
+        self.rollout_fragment_length = "auto"
+
+    @override(AlgorithmConfig)
+    def training(
+        self,
+        *,
+        hidden_size: int = NotProvided,
+        deterministic_size: int = NotProvided,
+        num_categoricals: int = NotProvided,
+        num_classes: int = NotProvided,
+        communication: bool = NotProvided,
+        communication_layers: int = NotProvided,
+        communication_heads: int = NotProvided,
+        communication_dropout: float = NotProvided,
+        sequence_length: int = NotProvided,
+        batch_size: int = NotProvided,
+        world_model_lr: Schedule = NotProvided,
+        world_model_grad_clip_by_global_norm: float | None = NotProvided,
+        kl_balance: float = NotProvided,
+        predict_action_mask: bool | None = NotProvided,
+        mask_dead_agents: bool = NotProvided,
+        mask_communication: bool = NotProvided,
+        reset_previous_action: bool = NotProvided,
+        truncation_is_terminal: bool = NotProvided,
+        absorbing_steps: int = NotProvided,
+        horizon: int = NotProvided,
+        actor_lr: Schedule = NotProvided,
+        critic_lr: Schedule = NotProvided,
+        actor_weight_decay: float = NotProvided,
+        actor_grad_clip_by_global_norm: float | None = NotProvided,
+        critic_grad_clip_by_global_norm: float | None = NotProvided,
+        gae_lambda: float = NotProvided,
+        entropy_coeff: Schedule = NotProvided,
+        entropy_decay: float = NotProvided,
+        clip_param: float = NotProvided,
+        normalize_advantages: bool = NotProvided,
+        use_target_critic: bool = NotProvided,
+        target_update_interval: int = NotProvided,
+        update_every: int | str = NotProvided,
+        world_model_updates: int = NotProvided,
+        agent_updates: int = NotProvided,
+        min_steps_before_learning: int = NotProvided,
+        replay_buffer_capacity: int = NotProvided,
+        replay_observation_dtype: str = NotProvided,
+        store_buffer_in_checkpoints: bool = NotProvided,
+        team_reward: str = NotProvided,
+        **kwargs: Any,
+    ) -> Self:
+        """Sets the training options.
+
+        Their meaning, range and source stand beside their defaults in `MAMBAConfig.__init__` and in
+        `docs/options.md`. `gamma`, `num_epochs`, `minibatch_size` and RLlib's further training options
+        are taken as well.
+
+        Returns:
+            This configuration, changed.
+        """
+        given = {
+            name: value
+            for name, value in locals().items()
+            if name not in ("self", "kwargs", "__class__") and value is not NotProvided
+        }
+        super().training(**kwargs)
+        for name, value in given.items():
+            setattr(self, name, value)
+        return self
+
+    def preset(self, name: str) -> Self:
+        """Sets many options at once: `paper` for the published mathematics, or one of the sizes.
+
+        The sizes are `debug`, `small`, `smac` and `flatland`; `paper` may be combined with any, in any
+        order, and wins where both speak.
+
+        Raises:
+            ValueError: The name is unknown, or contradicts a preset given before.
+
+        Returns:
+            This configuration, changed.
+        """
+        if name not in PRESETS:
+            nearest = difflib.get_close_matches(str(name), PRESETS, n=1)
+            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+            raise ValueError(f"MAMBA has no preset {name!r}; it has {', '.join(PRESETS)}.{hint}")
+        sizes = [given for given in self.presets if given in SIZES]
+        if name in SIZES and sizes and name not in sizes:
+            raise ValueError(f"The presets {sizes[0]!r} and {name!r} contradict each other: choose one of the sizes.")
+        for option, value in PRESETS[name].items():
+            if name == "paper" or "paper" not in self.presets or option not in PAPER:
+                setattr(self, option, value)
+        if name not in self.presets:
+            self.presets = [*self.presets, name]
+        return self
+
+    @override(AlgorithmConfig)
+    def update_from_dict(self, config_dict: dict[str, Any]) -> Self:
+        """Sets options from a dictionary, as Tune does; the key "preset" (a name or a list) is applied first."""
+        config_dict = dict(config_dict)
+        names = config_dict.pop("preset", [])
+        for name in [names] if isinstance(names, str) else names:
+            self.preset(name)
+        return super().update_from_dict(config_dict)
+
+    @override(TeamAlgorithmConfig)
+    def validate(self) -> None:
+        """Checks every option, then forms the teams.
+
+        Raises:
+            ValueError: An option is unknown, out of range or contradicts another, or the environment's
+                agents cannot be formed into teams.
+            TypeError: The environment is not a `MultiAgentEnv`.
+        """
+        self._validate_ranges()
+        self._validate_combinations()
+        super().validate()
+
+    def _validate_ranges(self) -> None:
+        for name, least in _LEAST_INTEGERS.items():
+            value = getattr(self, name)
+            _require(
+                isinstance(value, int) and not isinstance(value, bool) and value >= least,
+                name,
+                value,
+                f"an integer of at least {least}",
+            )
+        for name, (low, high, low_open, high_open) in _INTERVALS.items():
+            value = getattr(self, name)
+            inside = (
+                isinstance(value, int | float)
+                and math.isfinite(value)
+                and (value > low if low_open else value >= low)
+                and (value < high if high_open else value <= high)
+            )
+            interval = f"{'(' if low_open else '['}{low:g}, {high:g}{')' if high_open else ']'}"
+            _require(inside, name, value, f"a number in {interval}")
+        for name in _SCHEDULES:
+            value = getattr(self, name)
+            _require(_is_schedule(value, name), name, value, "a positive number or a schedule [[env step, value], ...]")
+        for name in _CLIPS:
+            value = getattr(self, name)
+            _require(value is None or (isinstance(value, int | float) and value > 0), name, value, "above 0, or None")
+        for name in _FLAGS:
+            value = getattr(self, name)
+            _require(isinstance(value, bool), name, value, "True or False")
+        for name, choices in _CHOICES.items():
+            value = getattr(self, name)
+            _require(value in choices, name, value, f"one of {', '.join(map(repr, choices))}")
+        every = self.update_every
+        _require(
+            every == "episode" or (isinstance(every, int) and every >= 1),
+            "update_every",
+            every,
+            "a number of env steps of at least 1, or 'episode'",
+        )
+
+    def _validate_combinations(self) -> None:
+        if self.hidden_size % self.communication_heads:
+            raise ValueError(
+                f"hidden_size={self.hidden_size} is not divisible by communication_heads={self.communication_heads}: "
+                "the attention heads share the hidden layer. Change one of the two."
+            )
+        if self.sequence_length > self.replay_buffer_capacity:
+            raise ValueError(
+                f"sequence_length={self.sequence_length} exceeds replay_buffer_capacity={self.replay_buffer_capacity}: "
+                "no sequence would fit into the replay. Shorten the sequences or enlarge the replay."
+            )
+        learners = max(1, self.num_learners)
+        if self.batch_size % learners:
+            raise ValueError(
+                f"batch_size={self.batch_size} is not a multiple of num_learners={learners}: every learner takes an equal "
+                "share of the sequences. Change one of the two."
+            )
+        if self.update_every == "episode" and self.batch_mode != "complete_episodes":
+            raise ValueError(
+                "update_every='episode' needs whole episodes: set `env_runners(batch_mode='complete_episodes')`, or give "
+                "update_every a number of env steps."
+            )
+        if "paper" in self.presets:
+            changed = {name: getattr(self, name) for name, value in PAPER.items() if getattr(self, name) != value}
+            if changed:
+                details = ", ".join(f"{name}={value!r} (paper: {PAPER[name]!r})" for name, value in changed.items())
+                raise ValueError(
+                    f"These options contradict the preset 'paper': {details}. Leave them, or start from another preset."
+                )
+
+    @override(AlgorithmConfig)
+    def get_rollout_fragment_length(self, worker_index: int = 0) -> int:
+        """Env steps each environment makes per call, so that all together make about `update_every`."""
+        if self.rollout_fragment_length != "auto":
+            return int(self.rollout_fragment_length)
+        steps = self.update_every if isinstance(self.update_every, int) else self.sequence_length
+        return max(1, steps // (self.num_envs_per_env_runner * max(1, self.num_env_runners)))
+
+    @override(AlgorithmConfig)
+    def get_default_learner_class(self) -> type:
+        """The learner that trains world model, actor and critic."""
+        from rllib_mamba.algorithms.mamba.learner import MAMBALearner
+
+        return MAMBALearner
+
+    @override(AlgorithmConfig)
+    def get_default_rl_module_spec(self) -> RLModuleSpec:
+        """The module of a team."""
+        from rllib_mamba.algorithms.mamba.rl_module import MAMBARLModule
+
+        return RLModuleSpec(module_class=MAMBARLModule)
+
+    @property
+    @override(AlgorithmConfig)
+    def _model_config_auto_includes(self) -> dict[str, Any]:
+        return super()._model_config_auto_includes | {name: getattr(self, name) for name in MODEL_OPTIONS}
+
+
+#: Options that shape the networks and how they are used; the module's `model_config`.
+MODEL_OPTIONS = (
+    "hidden_size",
+    "deterministic_size",
+    "num_categoricals",
+    "num_classes",
+    "communication",
+    "communication_layers",
+    "communication_heads",
+    "communication_dropout",
+    "predict_action_mask",
+    "mask_dead_agents",
+)
+
+_LEAST_INTEGERS = {
+    "hidden_size": 1,
+    "deterministic_size": 1,
+    "num_categoricals": 1,
+    "num_classes": 2,
+    "communication_layers": 1,
+    "communication_heads": 1,
+    "sequence_length": 4,
+    "batch_size": 1,
+    "absorbing_steps": 0,
+    "horizon": 2,
+    "num_epochs": 1,
+    "minibatch_size": 1,
+    "target_update_interval": 1,
+    "world_model_updates": 0,
+    "agent_updates": 0,
+    "min_steps_before_learning": 0,
+    "replay_buffer_capacity": 1,
+}
+#: name -> (low, high, low is excluded, high is excluded)
+_INTERVALS = {
+    "communication_dropout": (0.0, 1.0, False, True),
+    "kl_balance": (0.0, 1.0, False, False),
+    "actor_weight_decay": (0.0, math.inf, False, True),
+    "gamma": (0.0, 1.0, True, False),
+    "gae_lambda": (0.0, 1.0, False, False),
+    "entropy_decay": (0.0, 1.0, True, False),
+    "clip_param": (0.0, math.inf, True, True),
+}
+_SCHEDULES = ("world_model_lr", "actor_lr", "critic_lr", "entropy_coeff")
+_CLIPS = (
+    "world_model_grad_clip_by_global_norm",
+    "actor_grad_clip_by_global_norm",
+    "critic_grad_clip_by_global_norm",
+)
+_FLAGS = (
+    "communication",
+    "mask_dead_agents",
+    "mask_communication",
+    "reset_previous_action",
+    "truncation_is_terminal",
+    "normalize_advantages",
+    "use_target_critic",
+    "store_buffer_in_checkpoints",
+)
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    "predict_action_mask": (None, True, False),
+    "replay_observation_dtype": ("float32", "float16"),
+    "team_reward": ("mean", "sum"),
+}
+
+
+def _require(condition: bool, name: str, value: Any, expected: str) -> None:
+    if not condition:
+        raise ValueError(f"{name}={value!r} is out of range: expected {expected}.")
+
+
+def _is_schedule(value: Any, name: str) -> bool:
+    least_open = name != "entropy_coeff"
+
+    def valid(number: Any) -> bool:
+        return (
+            isinstance(number, int | float)
+            and not isinstance(number, bool)
+            and math.isfinite(number)
+            and (number > 0 if least_open else number >= 0)
+        )
+
+    if isinstance(value, list | tuple):
+        return len(value) > 0 and all(len(point) == 2 and valid(point[1]) for point in value) and value[0][0] == 0
+    return valid(value)

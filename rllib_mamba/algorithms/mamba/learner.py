@@ -1,0 +1,266 @@
+"""MAMBA's learner: a world-model phase, and an agent phase of imagination and PPO."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+import torch
+from ray.rllib.core.learner.learner import Learner
+from ray.rllib.core.learner.torch.torch_learner import TorchLearner
+from ray.rllib.utils.annotations import override
+from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
+from ray.rllib.utils.schedules.scheduler import Scheduler
+from torch import Tensor, nn
+
+from rllib_mamba.algorithms.mamba.config import MAMBAConfig
+from rllib_mamba.algorithms.mamba.rl_module import MAMBARLModule
+from rllib_mamba.imagination import (
+    AgentProgress,
+    GradientHook,
+    ImaginationOptions,
+    agent_update,
+    clip_gradients,
+    gradient_step,
+    imagine,
+)
+from rllib_mamba.world_model import (
+    AlignedSequence,
+    RandomSampler,
+    Sampler,
+    SequenceOptions,
+    align,
+    infer_start_states,
+    world_model_losses,
+)
+
+WORLD_MODEL_PHASE = "world_model"
+AGENT_PHASE = "agent"
+OPTIMIZED_NETWORKS = ("world_model", "actor", "critic")
+
+
+class MAMBALearner(TorchLearner):
+    """Trains a team's world model, and its actor and critic in imagination.
+
+    Every update seeds torch's generator from (seed, learner, number of the update): its randomness
+    depends neither on what acts in the same process nor on how often the run was restored. With several
+    learners each takes an equal share of the sequences and the gradients are averaged before clipping,
+    which is the update one learner would make on the joined batch.
+    """
+
+    #: How latents, actions and action masks are drawn; a subclass may take `ModeSampler` for exact comparisons.
+    sampler: Sampler = RandomSampler()
+
+    @override(TorchLearner)
+    def build(self) -> None:
+        """Builds modules and optimizers, and the counters of updates and minibatches."""
+        seed = self.config.seed
+        self._seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
+        self._num_updates = 0
+        self._num_actor_minibatches: dict[str, int] = defaultdict(int)
+        self._entropy_schedules: dict[str, Scheduler] = {}
+        self._phase = WORLD_MODEL_PHASE
+        super().build()
+
+    @override(TorchLearner)
+    def _make_modules_ddp_if_necessary(self) -> None:
+        # The phases call submodules, which would go around DDP's forward hooks: the gradients are averaged in
+        # `_before_step` instead, and all learners start from the first one's weights.
+        if self.distributed:
+            for module_id in self.module.keys():
+                if isinstance(self.module[module_id], nn.Module):
+                    for tensor in self.module[module_id].state_dict().values():
+                        torch.distributed.broadcast(tensor, src=0)
+
+    @override(TorchLearner)
+    def configure_optimizers_for_module(self, module_id: str, config: MAMBAConfig | None = None) -> None:
+        """Registers Adam optimizers, each with its learning-rate schedule, for world model, actor and critic."""
+        module = self.module[module_id]
+        if not isinstance(module, MAMBARLModule):
+            return
+        assert config is not None
+        self._entropy_schedules[module_id] = Scheduler(
+            fixed_value_or_schedule=config.entropy_coeff, framework=self.framework, device=self._device
+        )
+        for name in OPTIMIZED_NETWORKS:
+            parameters = list(_network(module, name).parameters())
+            learning_rate = getattr(config, f"{name}_lr")
+            optimizer = torch.optim.Adam(
+                parameters,
+                # RLlib sets the scheduled rate right after.
+                lr=1e-3,
+                weight_decay=config.actor_weight_decay if name == "actor" else 0.0,
+                eps=1e-8,
+            )
+            self.register_optimizer(
+                module_id=module_id,
+                optimizer_name=name,
+                optimizer=optimizer,
+                params=parameters,
+                lr_or_lr_schedule=learning_rate,
+            )
+
+    @override(Learner)
+    def update(self, *args: Any, phase: str = WORLD_MODEL_PHASE, **kwargs: Any) -> Any:
+        """One update of the given phase on a batch of replayed sequences.
+
+        Args:
+            phase: `WORLD_MODEL_PHASE` or `AGENT_PHASE`.
+            args: As RLlib's.
+            kwargs: As RLlib's.
+
+        Returns:
+            RLlib's learner results.
+        """
+        self._phase = phase
+        self._num_updates += 1
+        seed = np.random.SeedSequence([self._seed, self._learner_index, self._num_updates]).generate_state(1, np.uint64)
+        devices = [self._device] if getattr(self._device, "type", "cpu") == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(int(seed[0]) >> 1)
+            return super().update(*args, **kwargs)
+
+    @override(Learner)
+    def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        """Moves the entropy schedules on with the env steps."""
+        super().before_gradient_based_update(timesteps=timesteps)
+        for schedule in self._entropy_schedules.values():
+            schedule.update(timestep=timesteps.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0))
+
+    @override(TorchLearner)
+    def _update(self, batch: dict[str, Any], **kwargs: Any) -> tuple[Any, Any, Any]:
+        losses = {}
+        for module_id, module_batch in batch.items():
+            module = self.module[module_id].unwrapped()
+            config = self.config.get_config_for_module(module_id)
+            sequence = align(module_batch, sequence_options(config))
+            if self._phase == WORLD_MODEL_PHASE:
+                losses[module_id] = self._update_world_model(module_id, module, config, sequence)
+            else:
+                self._update_agent(module_id, module, config, sequence)
+        return {}, losses, {}
+
+    def _update_world_model(
+        self, module_id: str, module: MAMBARLModule, config: MAMBAConfig, sequence: AlignedSequence
+    ) -> Tensor:
+        world_model = module.networks.world_model.train()
+        outputs = world_model_losses(world_model, sequence, self.sampler, config.kl_balance)
+        norm = gradient_step(
+            outputs.total,
+            world_model,
+            self.get_optimizer(module_id, "world_model"),
+            self._before_step({world_model: config.world_model_grad_clip_by_global_norm}),
+        )
+        losses = {f"{name}_loss": loss.detach() for name, loss in outputs.losses.items()}
+        self._log(module_id, losses | outputs.metrics | {"world_model_gradient_norm": norm})
+        return outputs.total.detach()
+
+    def _update_agent(
+        self, module_id: str, module: MAMBARLModule, config: MAMBAConfig, sequence: AlignedSequence
+    ) -> None:
+        world_model, actor = module.networks.world_model.eval(), module.networks.actor
+        start = infer_start_states(world_model, sequence, self.sampler)
+        rollout = imagine(world_model, actor, start, config.horizon, self.sampler)
+        minibatches = self._num_actor_minibatches[module_id]
+        scheduled = float(self._entropy_schedules[module_id].get_current_value())
+        progress, metrics = agent_update(
+            actor,
+            module.critic,
+            module.target_critic if config.use_target_critic else None,
+            rollout,
+            self.get_optimizer(module_id, "actor"),
+            self.get_optimizer(module_id, "critic"),
+            self._imagination_options(config),
+            AgentProgress(scheduled * config.entropy_decay**minibatches, minibatches),
+            self._before_step(
+                {
+                    actor: config.actor_grad_clip_by_global_norm,
+                    module.critic: config.critic_grad_clip_by_global_norm,
+                }
+            ),
+            self._sum_over_learners if self.distributed else None,
+        )
+        self._num_actor_minibatches[module_id] = progress.minibatches
+        self._log(module_id, metrics | {"entropy_coefficient": progress.entropy_coefficient})
+
+    def _imagination_options(self, config: MAMBAConfig) -> ImaginationOptions:
+        return ImaginationOptions(
+            horizon=config.horizon,
+            gamma=config.gamma,
+            trace_decay=config.gae_lambda,
+            epochs=config.num_epochs,
+            # Every learner takes its share of each minibatch, so that all make equally many steps.
+            minibatch_size=-(-config.minibatch_size // max(1, self.config.num_learners)),
+            clip=config.clip_param,
+            entropy_decay=config.entropy_decay,
+            normalise_advantages=config.normalize_advantages,
+            target_update=config.target_update_interval,
+        )
+
+    def _before_step(self, maximum_norms: dict[nn.Module, float | None]) -> GradientHook:
+        """What happens between backward pass and optimizer step: average over the learners, then clip."""
+
+        def hook(network: nn.Module) -> Tensor:
+            if self.distributed:
+                _average_gradients(network, self.config.num_learners)
+            maximum_norm = maximum_norms[network]
+            return clip_gradients(math.inf if maximum_norm is None else maximum_norm)(network)
+
+        return hook
+
+    @staticmethod
+    def _sum_over_learners(tensor: Tensor) -> Tensor:
+        torch.distributed.all_reduce(tensor)
+        return tensor
+
+    def _log(self, module_id: str, metrics: dict[str, Tensor | float]) -> None:
+        """Logs scalars; RLlib reports their mean over an iteration's updates."""
+        self.metrics.log_dict(metrics, key=module_id, reduce="mean")
+
+    @override(TorchLearner)
+    def compute_loss_for_module(self, **kwargs: Any) -> Tensor:
+        """Not used: the phases compute losses of their own."""
+        raise NotImplementedError("MAMBALearner trains in phases; see `_update_world_model` and `_update_agent`.")
+
+    @override(Learner)
+    def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """RLlib's learner state and the counters that randomness and entropy annealing depend on."""
+        return super().get_state(*args, **kwargs) | {
+            "seed": self._seed,
+            "num_updates": self._num_updates,
+            "num_actor_minibatches": dict(self._num_actor_minibatches),
+        }
+
+    @override(Learner)
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restores what `get_state` gave."""
+        super().set_state(state)
+        self._seed = state.get("seed", self._seed)
+        self._num_updates = state.get("num_updates", self._num_updates)
+        self._num_actor_minibatches.update(state.get("num_actor_minibatches", {}))
+
+
+def sequence_options(config: MAMBAConfig) -> SequenceOptions:
+    """How the configuration wants replayed sequences read."""
+    return SequenceOptions(
+        truncation_is_terminal=config.truncation_is_terminal,
+        reset_previous_action=config.reset_previous_action,
+        mask_dead_agents=config.mask_dead_agents,
+        mask_communication=config.mask_communication,
+    )
+
+
+def _average_gradients(network: nn.Module, num_learners: int) -> None:
+    """Replaces every gradient by its mean over the learners, in one exchange."""
+    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+    joined = torch.cat([gradient.flatten() for gradient in gradients])
+    torch.distributed.all_reduce(joined)
+    joined /= num_learners
+    for gradient, averaged in zip(gradients, joined.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(averaged.view_as(gradient))
+
+
+def _network(module: MAMBARLModule, name: str) -> nn.Module:
+    return module.critic if name == "critic" else getattr(module.networks, name)

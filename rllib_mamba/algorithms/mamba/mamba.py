@@ -1,0 +1,201 @@
+"""MAMBA as an RLlib `Algorithm`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
+from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
+from ray.rllib.utils.annotations import override
+from ray.rllib.utils.metrics import (
+    ENV_RUNNER_RESULTS,
+    LEARNER_RESULTS,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+    SYNCH_WORKER_WEIGHTS_TIMER,
+    TIMERS,
+)
+
+from rllib_mamba.algorithms.mamba.config import MAMBAConfig
+from rllib_mamba.algorithms.mamba.learner import AGENT_PHASE, WORLD_MODEL_PHASE
+from rllib_mamba.algorithms.mamba.schedule import UpdateSchedule
+from rllib_mamba.replay import TeamReplayBuffer
+
+REPLAY_RESULTS = "replay_buffer"
+COMPONENT_REPLAY_BUFFER = "replay_buffer"
+COMPONENT_SCHEDULE = "update_schedule"
+
+
+class MAMBA(Algorithm):
+    """Scalable multi-agent model-based reinforcement learning (Egorov and Shpilman, AAMAS 2022, arXiv 2205.15023).
+
+    An iteration learns from the replay, hands the new weights to the env runners, and acts with them;
+    so the returns of an iteration are those of the policy its losses belong to, and a restored run's
+    first updates use exactly the replay that was saved.
+    """
+
+    @classmethod
+    @override(Algorithm)
+    def get_default_config(cls) -> MAMBAConfig:
+        """The configuration with its default options."""
+        return MAMBAConfig(algo_class=cls)
+
+    @override(Algorithm)
+    def setup(self, config: MAMBAConfig) -> None:
+        """Builds env runners and learners as RLlib does, then a replay buffer for every trained team."""
+        super().setup(config)
+        seed = self.config.seed
+        self.replay_buffers: dict[str, TeamReplayBuffer] = {
+            team: TeamReplayBuffer(
+                capacity=self.config.replay_buffer_capacity,
+                sequence_length=self.config.sequence_length,
+                absorbing_steps=self.config.absorbing_steps,
+                observation_dtype=self.config.replay_observation_dtype,
+                seed=None if seed is None else seed + index,
+            )
+            for index, team in enumerate(sorted(self.config.teams))
+            if self._is_trained(team)
+        }
+        self.update_schedule = UpdateSchedule(self.config.update_every, self.config.min_steps_before_learning)
+
+    def _is_trained(self, team: str) -> bool:
+        policies_to_train = self.config.policies_to_train
+        if policies_to_train is None:
+            from rllib_mamba.algorithms.mamba.rl_module import MAMBARLModule
+
+            module_class = self.config.get_multi_rl_module_spec(spaces=self.spaces).rl_module_specs[team].module_class
+            return issubclass(module_class, MAMBARLModule)
+        return policies_to_train(team, None) if callable(policies_to_train) else team in policies_to_train
+
+    @override(Algorithm)
+    def training_step(self) -> None:
+        """One iteration: the update cycles that the experience calls for, then new experience."""
+        while self.update_schedule.cycles_due > 0 and self._replay_is_ready():
+            for _ in range(self.config.world_model_updates):
+                self._update(WORLD_MODEL_PHASE)
+            for _ in range(self.config.agent_updates):
+                self._update(AGENT_PHASE)
+            self.update_schedule.cycle_done()
+        self._sync_weights()
+        self._collect()
+        self._report()
+
+    def _replay_is_ready(self) -> bool:
+        return bool(self.replay_buffers) and all(buffer.can_sample() for buffer in self.replay_buffers.values())
+
+    def _update(self, phase: str) -> None:
+        with self.metrics.log_time((TIMERS, "replay_sample")):
+            batch = {
+                team: SampleBatch(buffer.sample(self.config.batch_size)) for team, buffer in self.replay_buffers.items()
+            }
+        with self.metrics.log_time((TIMERS, f"{phase}_update")):
+            results = self.learner_group.update(
+                batch=MultiAgentBatch(batch, env_steps=self.config.batch_size * self.config.sequence_length),
+                timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: self.update_schedule.env_steps},
+                phase=phase,
+            )
+        self.metrics.aggregate(results, key=LEARNER_RESULTS)
+
+    def _sync_weights(self) -> None:
+        with self.metrics.log_time((TIMERS, SYNCH_WORKER_WEIGHTS_TIMER)):
+            self.env_runner_group.sync_weights(
+                from_worker_or_learner_group=self.learner_group,
+                policies=list(self.replay_buffers),
+                inference_only=True,
+            )
+
+    def _collect(self) -> None:
+        with self.metrics.log_time((TIMERS, "env_runner_sample")):
+            episodes, results = synchronous_parallel_sample(
+                worker_set=self.env_runner_group,
+                sample_timeout_s=self.config.sample_timeout_s,
+                _uses_new_env_runners=True,
+                _return_metrics=True,
+            )
+        self.metrics.aggregate(results, key=ENV_RUNNER_RESULTS)
+        with self.metrics.log_time((TIMERS, "replay_add")):
+            for team, buffer in self.replay_buffers.items():
+                buffer.add_episodes(episodes, team)
+        self.update_schedule.collected(
+            env_steps=sum(episode.env_steps() for episode in episodes),
+            episodes=sum(episode.is_done for episode in episodes),
+        )
+
+    def _report(self) -> None:
+        schedule = self.update_schedule
+        cycles = schedule.cycles_done
+        self.metrics.log_dict(
+            {
+                "num_world_model_updates_lifetime": cycles * self.config.world_model_updates,
+                "num_agent_updates_lifetime": cycles * self.config.agent_updates,
+                "world_model_updates_per_env_step": cycles * self.config.world_model_updates / max(1, schedule.env_steps),
+                "agent_updates_per_env_step": cycles * self.config.agent_updates / max(1, schedule.env_steps),
+            },
+            key=LEARNER_RESULTS,
+            window=1,
+        )
+        for team, buffer in self.replay_buffers.items():
+            self.metrics.log_dict(
+                {
+                    "num_env_steps": len(buffer),
+                    "fill": len(buffer) / self.config.replay_buffer_capacity,
+                    "size_in_bytes": buffer.size_in_bytes,
+                },
+                key=(REPLAY_RESULTS, team),
+                window=1,
+            )
+
+    @override(Algorithm)
+    def get_policy(self, policy_id: str | None = None) -> Any:
+        """The trained team as a `MAMBAPolicy` that needs no cluster.
+
+        Args:
+            policy_id: The team, named as its module; may be left out where there is one team only.
+
+        Raises:
+            ValueError: There is no such team, or it has no MAMBA module.
+        """
+        from rllib_mamba.algorithms.mamba.policy import MAMBAPolicy
+
+        return MAMBAPolicy.from_algorithm(self, team=policy_id)
+
+    @override(Algorithm)
+    def get_checkpointable_components(self) -> list[tuple[str, Any]]:
+        """RLlib's components and, unless `store_buffer_in_checkpoints=False`, each team's replay buffer."""
+        components = super().get_checkpointable_components()
+        if self.config.store_buffer_in_checkpoints:
+            components += [(f"{COMPONENT_REPLAY_BUFFER}_{team}", buffer) for team, buffer in self.replay_buffers.items()]
+        return components
+
+    @override(Algorithm)
+    def get_state(
+        self,
+        components: str | list[str] | None = None,
+        *,
+        not_components: str | list[str] | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """RLlib's state, the update schedule's counters and the replay buffers."""
+        state = super().get_state(components, not_components=not_components, **kwargs)
+        if self._check_component(COMPONENT_SCHEDULE, components, not_components):
+            state[COMPONENT_SCHEDULE] = self.update_schedule.get_state()
+        for name, buffer in self._buffer_components():
+            if self._check_component(name, components, not_components):
+                state[name] = buffer.get_state()
+        return state
+
+    @override(Algorithm)
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restores what `get_state` gave."""
+        super().set_state(state)
+        if COMPONENT_SCHEDULE in state:
+            self.update_schedule.set_state(state[COMPONENT_SCHEDULE])
+        for name, buffer in self._buffer_components():
+            if name in state:
+                buffer.set_state(state[name])
+
+    def _buffer_components(self) -> list[tuple[str, TeamReplayBuffer]]:
+        if not self.config.store_buffer_in_checkpoints:
+            return []
+        return [(f"{COMPONENT_REPLAY_BUFFER}_{team}", buffer) for team, buffer in self.replay_buffers.items()]

@@ -1,0 +1,101 @@
+"""The RLlib module of a MAMBA team: world model, actor and critic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.apis import InferenceOnlyAPI
+from ray.rllib.core.rl_module.rl_module import RLModule
+from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
+from ray.rllib.utils.annotations import override
+
+from rllib_mamba.algorithms.mamba.acting import TeamNetworks, TeamState, act
+from rllib_mamba.imagination import Critic
+from rllib_mamba.teams import columns
+from rllib_mamba.world_model import WorldModelConfig
+
+
+class MAMBARLModule(TorchRLModule, InferenceOnlyAPI):
+    """Encodes, communicates and acts for all agents of a team at once, and holds what is trained.
+
+    Observation space: the team observation of `TeamEnv`. Action space: `MultiDiscrete([A] * N)`.
+    It samples with the action mask applied and emits `Columns.ACTIONS` (B, T, N) itself. Its recurrent
+    state is a `TeamState`: the latent sample as class indices, the recurrent vector, the previous action.
+    """
+
+    @override(RLModule)
+    def setup(self) -> None:
+        self.networks = TeamNetworks(
+            world_model_config(self.observation_space, self.action_space, self.model_config),
+            mask_dead_agents=self.model_config["mask_dead_agents"],
+        )
+        feature_size = self.networks.world_model.config.feature_size
+        hidden_size, heads = self.model_config["hidden_size"], self.model_config["communication_heads"]
+        self.critic = Critic(feature_size, hidden_size, heads)
+        self.target_critic = Critic(feature_size, hidden_size, heads)
+        self.target_critic.load_state_dict(self.critic.state_dict())
+        self.target_critic.requires_grad_(False)
+
+    @override(InferenceOnlyAPI)
+    def get_non_inference_attributes(self) -> list[str]:
+        """What training needs and acting does not."""
+        return ["critic", "target_critic"]
+
+    @override(RLModule)
+    def get_initial_state(self) -> dict[str, np.ndarray]:
+        """The state before an episode's first step, without a batch dimension."""
+        num_agents = self.observation_space[columns.ALIVE].shape[0]
+        return self.networks.initial_state((), num_agents).to_numpy()
+
+    @override(TorchRLModule)
+    def _forward_inference(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return self._act(batch, greedy=True)
+
+    @override(TorchRLModule)
+    def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return self._act(batch, greedy=False)
+
+    @torch.no_grad()
+    def _act(self, batch: dict[str, Any], greedy: bool) -> dict[str, Any]:
+        observation = batch[Columns.OBS]
+        state = TeamState(**batch[Columns.STATE_IN])
+        actions = []
+        for step in range(observation[columns.OBS].shape[1]):
+            action, state = act(self.networks, {key: value[:, step] for key, value in observation.items()}, state, greedy)
+            actions.append(action)
+        return {Columns.ACTIONS: torch.stack(actions, dim=1), Columns.STATE_OUT: state._asdict()}
+
+    @override(TorchRLModule)
+    def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        raise NotImplementedError("MAMBALearner trains world model, actor and critic in phases of its own.")
+
+
+def world_model_config(
+    observation_space: gym.spaces.Dict, action_space: gym.spaces.MultiDiscrete, model_config: dict[str, Any]
+) -> WorldModelConfig:
+    """The world model's sizes for a team's spaces and the algorithm's options."""
+    predict_action_mask = model_config["predict_action_mask"]
+    if predict_action_mask is None:
+        predict_action_mask = columns.ACTION_MASK in observation_space.spaces
+    return WorldModelConfig(
+        observation_size=observation_space[columns.OBS].shape[1],
+        num_actions=int(action_space.nvec.max()),
+        predict_action_mask=predict_action_mask,
+        **{
+            name: model_config[name]
+            for name in (
+                "hidden_size",
+                "deterministic_size",
+                "num_categoricals",
+                "num_classes",
+                "communication",
+                "communication_layers",
+                "communication_heads",
+                "communication_dropout",
+            )
+        },
+    )

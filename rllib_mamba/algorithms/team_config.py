@@ -1,0 +1,137 @@
+"""What the configurations of all team algorithms share: agents that use one module become one team."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import Any, Self
+
+import gymnasium as gym
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.env.env_context import EnvContext
+from ray.rllib.policy.policy import PolicySpec
+from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID
+
+from rllib_mamba.registry import make_environment
+from rllib_mamba.teams import TEAM_SETUP_KEY, ConfiguredTeamEnv, TeamSetup, form_teams
+from rllib_mamba.teams.metrics import TeamMetricsCallback
+from rllib_mamba.teams.spaces import possible_agents
+
+#: The module (and team) of all agents where the user maps none.
+DEFAULT_TEAM = "team"
+
+
+class TeamPolicyMapping:
+    """Maps a team to its module, whose name it bears, and remembers the user's mapping of agents.
+
+    Picklable, so that it travels to env runners and into checkpoints.
+    """
+
+    def __init__(self, agent_mapping: Callable[..., str]) -> None:
+        self.agent_mapping = agent_mapping
+
+    def __call__(self, team_id: str, episode: Any = None, **kwargs: Any) -> str:
+        return team_id
+
+
+def all_agents_in_one_team(agent_id: Any, episode: Any = None, **kwargs: Any) -> str:
+    """Maps every agent to `DEFAULT_TEAM`."""
+    return DEFAULT_TEAM
+
+
+class TeamAlgorithmConfig(AlgorithmConfig):
+    """An `AlgorithmConfig` that turns the user's environment into one whose RLlib agents are teams.
+
+    Users configure it as any RLlib algorithm. On `validate()` the environment is created once, the
+    user's `policy_mapping_fn` is called for each of its possible agents, the agents of each module
+    become a team, and the environment is wrapped into a `ConfiguredTeamEnv`.
+    """
+
+    def __init__(self, algo_class: type | None = None) -> None:
+        super().__init__(algo_class=algo_class)
+        #: A team's scalar reward for RLlib: the "mean" or the "sum" of its members' rewards.
+        self.team_reward = "mean"
+        #: Agent id -> its observation and action space, for all possible agents; filled by `validate()`.
+        self.agent_spaces: dict[Any, tuple[gym.Space, gym.Space]] = {}
+        self.callbacks_class = TeamMetricsCallback
+
+    @property
+    def user_env(self) -> Any:
+        """The environment specifier as the user gave it, before it was wrapped into teams."""
+        setup = self.env_config.get(TEAM_SETUP_KEY)
+        return setup.env if self.env is ConfiguredTeamEnv and setup is not None else self.env
+
+    @property
+    def user_env_config(self) -> dict[str, Any]:
+        """The `env_config` as the user gave it."""
+        return {key: value for key, value in self.env_config.items() if key != TEAM_SETUP_KEY}
+
+    @property
+    def teams(self) -> dict[str, tuple[Any, ...]]:
+        """The teams: module id -> agent ids in their fixed order; empty before `validate()`."""
+        setup = self.env_config.get(TEAM_SETUP_KEY)
+        return dict(setup.teams) if setup is not None else {}
+
+    def callbacks(self, callbacks_class: Any = None, **kwargs: Any) -> Self:
+        """Sets the user's callbacks as RLlib does; the team metrics are logged in any case."""
+        if callbacks_class is not None:
+            given = callbacks_class if isinstance(callbacks_class, list | tuple) else [callbacks_class]
+            kwargs["callbacks_class"] = [TeamMetricsCallback, *(c for c in given if c is not TeamMetricsCallback)]
+        return super().callbacks(**kwargs)
+
+    def validate(self) -> None:
+        """Checks every option and forms the teams.
+
+        Raises:
+            ValueError: An option is unknown, out of range or contradicts another; the environment's
+                agents cannot be mapped to modules.
+            TypeError: The environment is not a `MultiAgentEnv`.
+        """
+        if not self._is_frozen:
+            self._check_for_unknown_options()
+            self._form_teams()
+        super().validate()
+
+    def _check_for_unknown_options(self) -> None:
+        known = vars(type(self)())
+        for name in vars(self):
+            if name not in known and name != "class":
+                nearest = difflib.get_close_matches(name, known, n=3)
+                hint = f" Did you mean {', '.join(nearest)}?" if nearest else ""
+                raise ValueError(f"{type(self).__name__} has no option {name!r}.{hint}")
+
+    def _form_teams(self) -> None:
+        if self.env is None:
+            raise ValueError(
+                "No environment is configured: call `config.environment('flatland_5_agents')` with a registered name, "
+                "a `MultiAgentEnv` class, 'module:Class' or 'pettingzoo:<module>'."
+            )
+        specifier, env_config = self.user_env, self.user_env_config
+        environment = make_environment(specifier, EnvContext(env_config, worker_index=0))
+        try:
+            agents = possible_agents(environment)
+            self.agent_spaces = {
+                agent: (environment.get_observation_space(agent), environment.get_action_space(agent)) for agent in agents
+            }
+        finally:
+            environment.close()
+        mapping = self.policy_mapping_fn
+        if isinstance(mapping, TeamPolicyMapping):
+            mapping = mapping.agent_mapping
+        elif set(self.policies) == {DEFAULT_POLICY_ID}:
+            mapping = all_agents_in_one_team
+        teams = form_teams(agents, mapping)
+        specs = dict(self.policies) if isinstance(self.policies, dict) else {name: PolicySpec() for name in self.policies}
+        if mapping is not all_agents_in_one_team:
+            unknown = sorted(set(teams) - set(specs))
+            if unknown:
+                raise ValueError(
+                    f"policy_mapping_fn maps agents to {unknown}, which `multi_agent(policies=...)` does not name; it "
+                    f"names {sorted(specs)}."
+                )
+        self.multi_agent(
+            policies={team: specs.get(team, PolicySpec()) for team in teams},
+            policy_mapping_fn=TeamPolicyMapping(mapping),
+        )
+        self.env = ConfiguredTeamEnv
+        self.env_config = {**env_config, TEAM_SETUP_KEY: TeamSetup(env=specifier, teams=teams, reward=self.team_reward)}
