@@ -1,0 +1,113 @@
+"""Environment names on the command line, for algorithms of RLlib and ours alike."""
+
+from functools import partial
+from typing import Any
+
+import gymnasium as gym
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.env.env_context import EnvContext
+from ray.rllib.env.multi_agent_env import MultiAgentEnv
+from ray.tune.registry import ENV_CREATOR, _global_registry, register_env
+
+from rllib_mamba import registry
+from rllib_mamba.algorithms.team_config import TeamAlgorithmConfig
+from rllib_mamba.cli.errors import UsageError, did_you_mean, one_line
+
+SHARED_MODULE = "shared_policy"
+
+# RLlib's own algorithms know registered names only. "module:callable" and "pettingzoo:module" get one, which says what
+# it stands for, so that a checkpoint can be evaluated in another process.
+_REGISTERED_PREFIX = "rllib_mamba/"
+
+
+def set_environment(config: AlgorithmConfig, name: str) -> str | None:
+    """Sets the environment `name` on `config`; returns a line about what else had to be set, or None.
+
+    Agents of a multi-agent environment share one module where an algorithm of RLlib is told nothing else. Raises
+    UsageError for an unknown environment, or one whose package is missing.
+    """
+    if isinstance(config, TeamAlgorithmConfig):
+        config.environment(env=name)
+        return None
+    if _is_gymnasium_id(name):
+        config.environment(env=name)
+        return None
+    if ":" in name:
+        config.environment(env=_registered(name))
+    elif name in registry.environment_names() or _global_registry.contains(ENV_CREATOR, name):
+        config.environment(env=name)
+    else:
+        known = {*registry.environment_names(), *gym.registry}
+        raise UsageError(
+            f"unknown environment {name!r}.{did_you_mean(name, known)} Ours: "
+            f"{', '.join(registry.environment_names())}; others are a gymnasium id, module:Class or pettingzoo:module."
+        )
+    return _share_one_module(config, name)
+
+
+def make_user_environment(config: AlgorithmConfig, env_config: dict[str, Any]) -> Any:
+    """Makes the environment of `config` as RLlib would, with `env_config`; without teams around it.
+
+    Raises what the environment raises, and ValueError where it is unknown.
+    """
+    context = EnvContext(env_config, worker_index=0)
+    specifier = user_environment(config)
+    if isinstance(config, TeamAlgorithmConfig):
+        return registry.make_environment(specifier, context)
+    if isinstance(specifier, str) and specifier.startswith(_REGISTERED_PREFIX):
+        return registry.make_environment(specifier.removeprefix(_REGISTERED_PREFIX), context)
+    _, creator = Algorithm._get_env_id_and_creator(specifier, config)
+    return creator(context)
+
+
+def user_environment(config: AlgorithmConfig) -> Any:
+    """The environment specifier as the user gave it."""
+    return getattr(config, "user_env", config.env)
+
+
+def user_env_config(config: AlgorithmConfig) -> dict[str, Any]:
+    """The settings of the environment as the user gave them."""
+    return dict(getattr(config, "user_env_config", config.env_config))
+
+
+def environment_name(config: AlgorithmConfig) -> str:
+    """The environment's name for people."""
+    specifier = user_environment(config)
+    if isinstance(specifier, str):
+        return specifier.removeprefix(_REGISTERED_PREFIX)
+    return getattr(specifier, "__name__", "its data" if specifier is None else type(specifier).__name__)
+
+
+def _registered(name: str) -> str:
+    register_env(_REGISTERED_PREFIX + name, partial(registry.make_environment, name))
+    return _REGISTERED_PREFIX + name
+
+
+def _is_gymnasium_id(name: str) -> bool:
+    try:
+        gym.spec(name)
+    except (gym.error.Error, ImportError, ValueError):
+        return False
+    return True
+
+
+def _share_one_module(config: AlgorithmConfig, name: str) -> str | None:
+    try:
+        environment = make_user_environment(config, dict(config.env_config))
+    except Exception as error:
+        raise UsageError(
+            f"the environment {name} cannot be made: {type(error).__name__}: {one_line(str(error))}"
+        ) from error
+    try:
+        is_multi_agent = isinstance(environment, MultiAgentEnv)
+    finally:
+        environment.close()
+    if not is_multi_agent or config.is_multi_agent:
+        return None
+    config.multi_agent(policies={SHARED_MODULE}, policy_mapping_fn=_shared_module)
+    return f"The agents of {name} share one module, {SHARED_MODULE}; a file with `config` can map them otherwise."
+
+
+def _shared_module(agent_id: Any, episode: Any = None, **kwargs: Any) -> str:
+    return SHARED_MODULE

@@ -1,0 +1,66 @@
+"""Errors of the command line: one clear line each, with the exit code that goes with it."""
+
+import difflib
+import re
+from collections.abc import Iterable
+
+USAGE = 2
+FAILURE = 1
+INTERRUPTED = 130
+
+_EXCEPTION_LINE = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?:Error|Exception|Interrupt|Exit|Warning)(?::|$)")
+
+
+class CommandError(Exception):
+    """What was asked for could not be done; `str()` is the line to print.
+
+    `exit_code` is what the command ends with: 1 for a failure, 2 for wrong usage.
+    """
+
+    def __init__(self, message: str, exit_code: int = FAILURE) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class UsageError(CommandError):
+    """The command line itself is wrong (unknown name, unreadable value, options that contradict each other)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, exit_code=USAGE)
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """Returns up to `count` of the `known` names most similar to `name`, the nearest first."""
+    by_lower = {candidate.lower(): candidate for candidate in sorted(known)}
+    matches = difflib.get_close_matches(name.lower(), list(by_lower), n=count, cutoff=0.4)
+    return [by_lower[match] for match in matches]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Returns " Did you mean ...?" with the nearest of the `known` names, or nothing when none is near."""
+    names = nearest(name, known)
+    return f" Did you mean {' or '.join(names)}?" if names else ""
+
+
+def one_line(text: str) -> str:
+    """Joins the lines of an error message into one."""
+    return " ".join(part.strip() for part in text.splitlines() if part.strip())
+
+
+def root_message(error: BaseException) -> str:
+    """Returns "Type: message" of the exception that started a failure, in one line.
+
+    Ray wraps an exception of a remote process several times, and puts one that was raised while an actor was made
+    only into the text of the outer exception: both are undone here.
+    """
+    while True:
+        inner = getattr(error, "cause", None) or error.__cause__
+        if not isinstance(inner, BaseException):
+            break
+        error = inner
+    text = str(error)
+    lines = text.splitlines()
+    starts = [index for index, line in enumerate(lines) if _EXCEPTION_LINE.match(line)]
+    if "Traceback" in text and starts:
+        return one_line("\n".join(lines[starts[-1] :]))
+    return one_line(f"{type(error).__name__}: {text}" if text else type(error).__name__)

@@ -1,0 +1,206 @@
+"""The options of `rllib train`, each with its type and help in one place.
+
+An option that was not given is None, so that a file or a default decides; the help names the default.
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Annotated, Any, get_type_hints
+
+from typer import Option
+
+EXPERIMENT = "Experiment"
+RESULTS = "Results and checkpoints"
+SCALING = "Scaling"
+LOGGERS = "Loggers"
+CLUSTER = "Cluster"
+
+DEFAULT_EXPERIMENT_NAME = "default"
+DEFAULT_RESULTS_ROOT = "~/ray_results"
+DEFAULT_CHECKPOINT_FREQUENCY = 10
+DEFAULT_CHECKPOINTS_KEPT = 2
+
+
+def _default(value: object) -> str:
+    return f"(default: {value})"
+
+
+@dataclass(kw_only=True)
+class TrainOptions:
+    """What was given on the command line of `rllib train` or `rllib train file`."""
+
+    algo: Annotated[
+        str | None, Option("--algo", "-a", "--run", "-r", help="Registered algorithm.", rich_help_panel=EXPERIMENT)
+    ] = None
+    env: Annotated[
+        str | None,
+        Option(
+            "--env",
+            "-e",
+            help="Registered name, gymnasium id, `module:Class` or `pettingzoo:module`.",
+            rich_help_panel=EXPERIMENT,
+        ),
+    ] = None
+    config: Annotated[
+        list[str] | None,
+        Option(
+            "--config",
+            "-c",
+            help="Settings of the algorithm: JSON or key=value, repeatable; dots reach into groups "
+            "(env_config.size=5).",
+            rich_help_panel=EXPERIMENT,
+        ),
+    ] = None
+    preset: Annotated[str | None, Option(help="Named set of options of the algorithm.", rich_help_panel=EXPERIMENT)] = (
+        None
+    )
+    stop: Annotated[
+        str | None,
+        Option("--stop", "-s", help="Stop criteria by metric name, as JSON.", rich_help_panel=EXPERIMENT),
+    ] = None
+    stop_iters: Annotated[int | None, Option(min=1, help="Training iterations.", rich_help_panel=EXPERIMENT)] = None
+    stop_timesteps: Annotated[int | None, Option(min=1, help="Sampled env steps.", rich_help_panel=EXPERIMENT)] = None
+    stop_reward: Annotated[float | None, Option(help="Mean episode return.", rich_help_panel=EXPERIMENT)] = None
+    num_samples: Annotated[int | None, Option(min=1, help=f"Repeats. {_default(1)}", rich_help_panel=EXPERIMENT)] = None
+    seed: Annotated[int | None, Option(help="Seed; repeats take seed, seed + 1, ...", rich_help_panel=EXPERIMENT)] = (
+        None
+    )
+    scheduler: Annotated[str | None, Option(help="Scheduler of Ray Tune.", rich_help_panel=EXPERIMENT)] = None
+    scheduler_config: Annotated[
+        str | None, Option(help="Arguments of the scheduler, as JSON.", rich_help_panel=EXPERIMENT)
+    ] = None
+    as_test: Annotated[
+        bool | None, Option("--as-test", help="Exit 1 unless the stop reward is reached.", rich_help_panel=EXPERIMENT)
+    ] = None
+
+    experiment_name: Annotated[
+        str | None,
+        Option(
+            "--experiment-name",
+            "-n",
+            help=f"Folder of this experiment. {_default(DEFAULT_EXPERIMENT_NAME)}",
+            rich_help_panel=RESULTS,
+        ),
+    ] = None
+    local_dir: Annotated[
+        str | None,
+        Option(
+            "--local-dir",
+            "--storage-path",
+            help=f"Results root, a path or URI. {_default(DEFAULT_RESULTS_ROOT)}",
+            rich_help_panel=RESULTS,
+        ),
+    ] = None
+    checkpoint_freq: Annotated[
+        int | None,
+        Option(
+            min=0,
+            help=f"Iterations between checkpoints, 0 for none. {_default(DEFAULT_CHECKPOINT_FREQUENCY)}",
+            rich_help_panel=RESULTS,
+        ),
+    ] = None
+    checkpoint_at_end: Annotated[
+        bool | None, Option(help=f"Write a last checkpoint. {_default('on')}", rich_help_panel=RESULTS)
+    ] = None
+    keep_checkpoints_num: Annotated[
+        int | None,
+        Option(
+            min=0, help=f"Checkpoints kept, 0 for all. {_default(DEFAULT_CHECKPOINTS_KEPT)}", rich_help_panel=RESULTS
+        ),
+    ] = None
+    checkpoint_score_attr: Annotated[
+        str | None,
+        Option(
+            help="Metric that decides which checkpoints are kept, `min-` before it for the lowest. "
+            + _default("the newest are kept"),
+            rich_help_panel=RESULTS,
+        ),
+    ] = None
+    restore: Annotated[
+        str | None, Option(help="Checkpoint to start a new experiment from.", rich_help_panel=RESULTS)
+    ] = None
+    resume: Annotated[
+        bool | None,
+        Option("--resume", help="Go on with the interrupted experiment of this name.", rich_help_panel=RESULTS),
+    ] = None
+
+    num_env_runners: Annotated[int | None, Option(min=0, help="Processes that sample.", rich_help_panel=SCALING)] = None
+    num_envs_per_env_runner: Annotated[
+        int | None, Option(min=1, help="Environments in each of them.", rich_help_panel=SCALING)
+    ] = None
+    num_learners: Annotated[int | None, Option(min=0, help="Processes that learn.", rich_help_panel=SCALING)] = None
+    num_gpus_per_learner: Annotated[
+        float | None, Option(min=0, help="GPUs of each of them.", rich_help_panel=SCALING)
+    ] = None
+    evaluation_interval: Annotated[
+        int | None, Option(min=1, help="Iterations between evaluations.", rich_help_panel=SCALING)
+    ] = None
+    evaluation_duration: Annotated[
+        int | None, Option(min=1, help="Episodes of an evaluation.", rich_help_panel=SCALING)
+    ] = None
+
+    wandb_key: Annotated[
+        str | None, Option(help="Weights & Biases key, or a file with it.", rich_help_panel=LOGGERS)
+    ] = None
+    wandb_project: Annotated[str | None, Option(help="Weights & Biases project.", rich_help_panel=LOGGERS)] = None
+    wandb_run_name: Annotated[str | None, Option(help="Weights & Biases run.", rich_help_panel=LOGGERS)] = None
+    mlflow_uri: Annotated[str | None, Option(help="MLflow tracking URI.", rich_help_panel=LOGGERS)] = None
+
+    ray_address: Annotated[
+        str | None, Option(help="A running cluster. " + _default("a new one here"), rich_help_panel=CLUSTER)
+    ] = None
+    ray_num_cpus: Annotated[
+        int | None, Option(min=1, help="CPUs of a new cluster. " + _default("all"), rich_help_panel=CLUSTER)
+    ] = None
+    ray_num_gpus: Annotated[
+        int | None, Option(min=0, help="GPUs of a new cluster. " + _default("all"), rich_help_panel=CLUSTER)
+    ] = None
+    local_mode: Annotated[
+        bool | None,
+        Option(
+            "--local-mode",
+            help="Everything in this one process, for a debugger (no Tune, env runners or learners of their own).",
+            rich_help_panel=CLUSTER,
+        ),
+    ] = None
+    no_tune: Annotated[
+        bool | None, Option("--no-tune", help="Run the algorithm in this process.", rich_help_panel=CLUSTER)
+    ] = None
+    verbose: Annotated[
+        int, Option("--verbose", "-v", count=True, show_default=False, help="-v INFO, -vv DEBUG and tracebacks.")
+    ] = 0
+
+    def given(self) -> list[str]:
+        """Returns the names of the options that the command line set."""
+        return [field.name for field in dataclasses.fields(self) if getattr(self, field.name) != field.default]
+
+
+def takes_options(options_class: type, without: Collection[str] = ()) -> Callable[[Callable[..., Any]], Any]:
+    """Decorates a command so that its keyword `options` is filled from one command-line option per field.
+
+    Fields named in `without` are not offered and keep their default.
+    """
+    hints = get_type_hints(options_class, include_extras=True)
+    fields = {field.name: field for field in dataclasses.fields(options_class) if field.name not in without}
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        own = [p for p in inspect.signature(command).parameters.values() if p.name != "options"]
+        offered = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[name])
+            for name, field in fields.items()
+        ]
+
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            options = options_class(**{name: kwargs.pop(name) for name in fields})
+            return command(*args, options=options, **kwargs)
+
+        wrapper.__name__ = command.__name__
+        wrapper.__doc__ = command.__doc__
+        parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + offered
+        wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return wrapper
+
+    return decorate

@@ -1,0 +1,74 @@
+"""How trials ended: what is printed at the end of `rllib train`, and the exit code that follows from it."""
+
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rllib_mamba.cli.errors import FAILURE, INTERRUPTED, root_message
+from rllib_mamba.cli.progress import ENV_STEPS, ITERATION
+from rllib_mamba.cli.settings import flatten
+
+EVALUATION_EPISODES = 10
+
+
+@dataclass(frozen=True)
+class TrialOutcome:
+    """One trial at the end of a run: its last result (nested), where it lies, and what stopped it if it failed."""
+
+    name: str
+    folder: str
+    result: Mapping[str, Any]
+    checkpoint: str | None
+    best: bool = False
+    error: BaseException | None = None
+
+    def lines(self) -> list[str]:
+        """Returns what is printed about the trial."""
+        flat = flatten(self.result)
+        lines = [f"{self.name}: {self._state(flat)}", f"  results     {self.folder}"]
+        if self.checkpoint is None:
+            lines.append("  checkpoint  none was written")
+        else:
+            label = "best" if self.best else "last"
+            lines.append(f"  checkpoint  {self.checkpoint} ({label})")
+            lines.append(
+                f"  evaluate    rllib evaluate {shlex.quote(self.checkpoint)} --episodes {EVALUATION_EPISODES}"
+            )
+        return lines
+
+    def _state(self, flat: Mapping[str, Any]) -> str:
+        if self.error is not None:
+            return f"failed: {root_message(self.error)}"
+        iterations = flat.get(ITERATION)
+        if not iterations:
+            return "no iteration was finished"
+        steps = flat.get(ENV_STEPS, flat.get(f"env_runners/{ENV_STEPS}"))
+        return f"{iterations:,} iterations" + ("" if steps is None else f", {int(steps):,} env steps")
+
+
+def exit_code(
+    outcomes: Sequence[TrialOutcome], stop: Mapping[str, float], interrupted: bool, as_test: bool
+) -> tuple[int, str | None]:
+    """Returns the exit code of a run, and a line that says why where it is not 0.
+
+    A run without a stop criterion has done what was asked when Ctrl-C ends it.
+    """
+    failed = [outcome for outcome in outcomes if outcome.error is not None]
+    if failed:
+        return FAILURE, f"{len(failed)} of {len(outcomes)} trials failed: {root_message(failed[0].error)}"  # type: ignore[arg-type]
+    if interrupted and stop:
+        return INTERRUPTED, "interrupted before the stop criterion was reached."
+    if as_test:
+        for metric, target in return_criteria(stop).items():
+            values = [float(flatten(outcome.result).get(metric, math.nan)) for outcome in outcomes]
+            best = max((value for value in values if not math.isnan(value)), default=math.nan)
+            if not best >= target:
+                return FAILURE, f"{metric} is {best:.4g} at the end, below the {target:.4g} of the test."
+    return 0, None
+
+
+def return_criteria(stop: Mapping[str, float]) -> dict[str, float]:
+    """Returns those stop criteria that are mean episode returns."""
+    return {name: value for name, value in stop.items() if name.endswith("episode_return_mean")}

@@ -1,0 +1,112 @@
+"""`rllib train`: from options or a file to trained checkpoints."""
+
+from pathlib import Path
+
+from rllib_mamba.cli import cluster
+from rllib_mamba.cli.environments import environment_name
+from rllib_mamba.cli.errors import UsageError
+from rllib_mamba.cli.experiment import Experiment, check_writable, experiment_from_options
+from rllib_mamba.cli.files import experiment_from_file
+from rllib_mamba.cli.local_run import run_locally
+from rllib_mamba.cli.loggers import logger_callbacks
+from rllib_mamba.cli.options import TrainOptions
+from rllib_mamba.cli.outcome import TrialOutcome, exit_code, return_criteria
+from rllib_mamba.cli.stopping import describe
+from rllib_mamba.cli.tune_run import check_resumable, run_with_tune
+
+
+def train(options: TrainOptions, file: Path | None = None) -> int:
+    """Runs `rllib train` or `rllib train file`; returns the exit code.
+
+    Raises CommandError, in one line, for whatever is wrong: all that can be known beforehand before anything starts.
+    """
+    cluster.quieten(options.verbose)
+    _check_combinations(options)
+    experiment = experiment_from_file(file, options) if file else experiment_from_options(options)
+    if options.as_test and not return_criteria(experiment.stop):
+        raise UsageError("--as-test needs --stop-reward: the return that counts as passed.")
+    logger_callbacks(options, experiment.name)
+    check_writable(experiment.storage, experiment.name)
+    in_process = bool(options.no_tune or options.local_mode)
+    if options.resume:
+        check_resumable(experiment)
+    else:
+        # Settings that the algorithm refuses are found here, before a cluster is started.
+        cluster.requested_bundles(experiment.algorithm, experiment.config)
+    if not options.local_mode:
+        own_cluster = cluster.start_ray(options)
+        if not options.resume:
+            _fit(experiment, options, own_cluster, in_process)
+    print(_headline(experiment, options), *experiment.notes, sep="\n", flush=True)
+    outcomes, interrupted = (run_locally if in_process else run_with_tune)(experiment, options)
+    return _finish(experiment, options, outcomes, interrupted)
+
+
+def _check_combinations(options: TrainOptions) -> None:
+    if options.resume and options.restore:
+        raise UsageError(
+            "--resume goes on with an interrupted experiment, --restore begins a new one from a checkpoint: choose one."
+        )
+    if options.no_tune or options.local_mode:
+        mode = "--no-tune" if options.no_tune else "--local-mode"
+        needs_tune = {
+            "--resume": options.resume,
+            "--scheduler": options.scheduler,
+            "--wandb-key": options.wandb_key or options.wandb_project or options.wandb_run_name,
+            "--mlflow-uri": options.mlflow_uri,
+        }
+        for name, value in needs_tune.items():
+            if value:
+                raise UsageError(f"{name} needs Tune: leave out {mode}.")
+        if options.local_dir and "://" in options.local_dir:
+            raise UsageError(f"--local-dir: a URI needs Tune; give a path, or leave out {mode}.")
+
+
+def _fit(experiment: Experiment, options: TrainOptions, own_cluster: bool, in_process: bool) -> None:
+    """Fits processes to the cluster: fewer default env runners, spare CPUs to the learner, an error for the rest."""
+    import ray
+
+    resources = ray.cluster_resources()
+    config, algorithm = experiment.config, experiment.algorithm
+    is_default = config.num_env_runners == algorithm.get_default_config().num_env_runners
+    named = options.num_env_runners is not None or any("num_env_runners" in text for text in options.config or [])
+    if is_default and not named:
+        note = cluster.fit_env_runners(algorithm, config, resources.get("CPU", 0))
+        experiment.notes += [note] if note else []
+    if own_cluster and not in_process:
+        trials = experiment.tune_config.num_samples
+        cluster.give_spare_cpus(algorithm, config, resources.get("CPU", 0), trials)
+    bundles = cluster.requested_bundles(algorithm, config)
+    cluster.check_fits(bundles, resources, main_process_counts=not in_process)
+
+
+def _headline(experiment: Experiment, options: TrainOptions) -> str:
+    if options.resume:
+        return f"Resuming the experiment in {experiment.storage}/{experiment.name} with its own settings."
+    shown = environment_name(experiment.config)
+    where = f"Results in {experiment.storage}/{experiment.name}."
+    own_stop = experiment.run_config.stop is not None and not experiment.stop
+    when = "" if own_stop else " " + describe(experiment.stop)
+    return f"Training {experiment.algorithm.__name__} on {shown}. {where}{when}"
+
+
+def _finish(experiment: Experiment, options: TrainOptions, outcomes: list[TrialOutcome], interrupted: bool) -> int:
+    for outcome in outcomes:
+        print("\n".join(outcome.lines()), flush=True)
+    if interrupted and not (options.no_tune or options.local_mode):
+        print(f"  go on with  {experiment.resume_line()}", flush=True)
+    code, reason = exit_code(outcomes, experiment.stop, interrupted, bool(options.as_test))
+    if reason:
+        _fail(reason, outcomes, options.verbose)
+    return code
+
+
+def _fail(reason: str, outcomes: list[TrialOutcome], verbose: int) -> None:
+    import sys
+    import traceback
+
+    if verbose > 1:
+        for outcome in outcomes:
+            if outcome.error is not None:
+                traceback.print_exception(outcome.error)
+    print(f"rllib: {reason}", file=sys.stderr, flush=True)
