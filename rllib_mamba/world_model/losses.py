@@ -38,8 +38,10 @@ class WorldModelOutputs:
         return torch.stack(list(self.losses.values())).sum()
 
 
-def world_model_losses(model: WorldModel, sequence: AlignedSequence, sampler: Sampler) -> WorldModelOutputs:
-    """All losses of the world model on an aligned sequence.
+def world_model_losses(
+    model: WorldModel, sequence: AlignedSequence, sampler: Sampler, kl_balance: float = KL_POSTERIOR_WEIGHT
+) -> WorldModelOutputs:
+    """All losses of the world model on an aligned sequence; `kl_balance` as in `balanced_kl`.
 
     Raises:
         ValueError: if the model predicts legal actions and the sequence has no action mask.
@@ -51,7 +53,7 @@ def world_model_losses(model: WorldModel, sequence: AlignedSequence, sampler: Sa
     predictions = predict(model, sequence, sampler)
     rows = sequence.num_target_rows
     alive = sequence.alive[:rows]
-    kl = balanced_kl(predictions.prior_logits, predictions.posterior_logits, model.config.num_categoricals)
+    kl = balanced_kl(predictions.prior_logits, predictions.posterior_logits, model.config.num_categoricals, kl_balance)
     losses = {
         "reconstruction": reconstruction_loss(predictions.reconstruction, sequence.observation[:rows], alive),
         "reward": reward_loss(predictions.reward, sequence.reward),
@@ -96,18 +98,20 @@ def action_information_loss(logits: Tensor, action: Tensor, known: Tensor) -> Te
     return (error * known.flatten()).mean()
 
 
-def balanced_kl(prior_logits: Tensor, posterior_logits: Tensor, num_categoricals: int) -> Tensor:
+def balanced_kl(
+    prior_logits: Tensor, posterior_logits: Tensor, num_categoricals: int, kl_balance: float = KL_POSTERIOR_WEIGHT
+) -> Tensor:
     """KL divergence from posterior to prior, (..., N), the mean over C categoricals; logits (..., N, C * K).
 
-    Its value is KL(posterior || prior); the gradient is divided, 0.2 to the posterior and 0.8 to the prior
-    (DreamerV2, equation 2).
+    Its value is KL(posterior || prior); the gradient is divided, the share `kl_balance` in [0, 1] to the posterior and
+    the rest to the prior (DreamerV2, equation 2).
     """
     prior = _probabilities(prior_logits, num_categoricals)
     posterior = _probabilities(posterior_logits, num_categoricals)
     prior_log, posterior_log = torch.log(prior + KL_EPSILON), torch.log(posterior + KL_EPSILON)
     for_posterior = (posterior * (posterior_log - prior_log.detach())).sum(-1)
     for_prior = (posterior.detach() * (posterior_log.detach() - prior_log)).sum(-1)
-    return (KL_POSTERIOR_WEIGHT * for_posterior + (1 - KL_POSTERIOR_WEIGHT) * for_prior).mean(-1)
+    return (kl_balance * for_posterior + (1 - kl_balance) * for_prior).mean(-1)
 
 
 def _probabilities(logits: Tensor, num_categoricals: int) -> Tensor:
