@@ -30,7 +30,7 @@ def set_environment(config: AlgorithmConfig, name: str) -> str | None:
     if isinstance(config, TeamAlgorithmConfig):
         config.environment(env=name)
         return None
-    if _is_gymnasium_id(name):
+    if is_gymnasium_id(name):
         config.environment(env=name)
         return None
     if ":" in name:
@@ -84,7 +84,8 @@ def _registered(name: str) -> str:
     return _REGISTERED_PREFIX + name
 
 
-def _is_gymnasium_id(name: str) -> bool:
+def is_gymnasium_id(name: str) -> bool:
+    """Says whether gymnasium has an environment `name`."""
     try:
         gym.spec(name)
     except (gym.error.Error, ImportError, ValueError):

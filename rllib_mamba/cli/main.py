@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer import Argument
+from typer import Argument, Option
 
 from rllib_mamba.cli.errors import FAILURE, INTERRUPTED, CommandError, one_line
-from rllib_mamba.cli.options import TrainOptions, takes_options
+from rllib_mamba.cli.options import EvaluateOptions, TrainOptions, takes_options
 
 app = typer.Typer(
     name="rllib", no_args_is_help=True, pretty_exceptions_enable=False, help="Train and evaluate RLlib algorithms."
@@ -49,6 +49,50 @@ def train_file(
     from rllib_mamba.cli.train import train as run
 
     raise typer.Exit(run(options, file))
+
+
+@app.command()
+@takes_options(EvaluateOptions)
+def evaluate(
+    checkpoint: Annotated[str, Argument(help="Checkpoint directory of any RLlib algorithm.")], options: EvaluateOptions
+) -> None:
+    """Play episodes with a checkpoint; needs no cluster.
+
+    The return, length and environment metrics are given with their mean and its 95 % bootstrap interval.
+    """
+    from rllib_mamba.cli.evaluate import evaluate as run
+
+    raise typer.Exit(run(checkpoint, options))
+
+
+@example_app.command("list")
+def example_list(
+    text: Annotated[str, Option("--filter", "-f", help="Only those that contain this text.")] = "",
+) -> None:
+    """List the tuned examples."""
+    from rllib_mamba.cli.examples import list_examples
+
+    raise typer.Exit(list_examples(text))
+
+
+@example_app.command("get")
+def example_get(name: Annotated[str, Argument(metavar="ID", help="As `rllib example list` gives it.")]) -> None:
+    """Print the file of a tuned example."""
+    from rllib_mamba.cli.examples import get_example
+
+    print(get_example(name).file.read_text(), end="")
+
+
+@example_app.command("run")
+@takes_options(TrainOptions, without=("algo", "config"))
+def example_run(
+    name: Annotated[str, Argument(metavar="ID", help="As `rllib example list` gives it.")], options: TrainOptions
+) -> None:
+    """Train a tuned example; options override it."""
+    from rllib_mamba.cli.examples import get_example
+    from rllib_mamba.cli.train import train as run
+
+    raise typer.Exit(run(options, get_example(name).file))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

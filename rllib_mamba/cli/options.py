@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 from typer import Option
@@ -204,3 +205,35 @@ def takes_options(options_class: type, without: Collection[str] = ()) -> Callabl
         return wrapper
 
     return decorate
+
+
+@dataclass(kw_only=True)
+class EvaluateOptions:
+    """What was given on the command line of `rllib evaluate`."""
+
+    episodes: Annotated[int | None, Option(min=1, help=f"Episodes to play. {_default(10)}")] = None
+    steps: Annotated[int | None, Option(min=1, help="Env steps to play; the last episode is played to its end.")] = None
+    env: Annotated[str | None, Option("--env", "-e", help="Another environment. " + _default("that of training"))] = (
+        None
+    )
+    config: Annotated[
+        list[str] | None,
+        Option("--config", "-c", help="Other settings: JSON or key=value, repeatable (env_config.size=5)."),
+    ] = None
+    algo: Annotated[
+        str | None, Option("--algo", "-a", "--run", "-r", help="Algorithm that the checkpoint has to be of.")
+    ] = None
+    seed: Annotated[int | None, Option(help=f"Seed of the first episode; then seed + 1, ... {_default(0)}")] = None
+    greedy: Annotated[
+        bool | None,
+        Option("--greedy/--sample", help=f"The most probable actions, or samples. {_default('greedy')}"),
+    ] = None
+    render: Annotated[bool | None, Option("--render", help="Show the episodes in a window.")] = None
+    video_dir: Annotated[Path | None, Option(help="Folder for one video per episode (MP4, or GIF).")] = None
+    out: Annotated[Path | None, Option(help="JSON file for returns, lengths and metrics.")] = None
+    num_env_runners: Annotated[
+        int | None, Option(min=0, help=f"Processes that play side by side, 0 for this one. {_default(0)}")
+    ] = None
+    verbose: Annotated[
+        int, Option("--verbose", "-v", count=True, show_default=False, help="-v INFO, -vv DEBUG and tracebacks.")
+    ] = 0
