@@ -156,8 +156,7 @@ def _load(target: str) -> Any:
     try:
         return getattr(module, attribute)
     except AttributeError as error:
-        public = [name for name in vars(module) if not name.startswith("_")]
-        raise ValueError(_unknown(f"name in the module {module_name}", attribute, public)) from error
+        raise ValueError(f"{target!r}: the module {module_name} has no {attribute!r}.") from error
 
 
 def _unknown(kind: str, name: str, known: Iterable[str]) -> str:

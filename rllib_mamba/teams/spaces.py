@@ -27,7 +27,7 @@ class AgentSpaces:
     """One agent's observation and action space, and how an observation becomes a flat vector.
 
     Discrete parts become one-hot vectors, dicts and tuples the concatenation of their parts. Of a dict that carries a
-    mask, everything but the masks is the observation.
+    mask, everything but the masks is the observation: `space` is the space of that part.
 
     Raises:
         ValueError: a space that is missing or cannot be flattened, or an action space that is not Discrete.
@@ -42,10 +42,10 @@ class AgentSpaces:
         self.first_action = int(action_space.start)
         self.mask_keys: frozenset[str] = frozenset()
         self._key: str | None = None
-        self._space = self._without_masks(observation_space)
-        _check_observation_space(agent, self._space, observation_space)
-        self._is_box = isinstance(self._space, gym.spaces.Box)
-        self.observation_size = int(utils.flatdim(self._space))
+        self.space: Any = self._without_masks(observation_space)
+        _check_observation_space(agent, self.space, observation_space)
+        self._is_box = isinstance(self.space, gym.spaces.Box)
+        self.observation_size = int(utils.flatdim(self.space))
 
     def _without_masks(self, space: gym.Space | None) -> Any:
         if not isinstance(space, gym.spaces.Dict):
@@ -70,16 +70,16 @@ class AgentSpaces:
                 observation = observation[self._key]
             if self._is_box:
                 array = np.asarray(observation)
-                if array.shape != self._space.shape:
+                if array.shape != self.space.shape:
                     raise ValueError(f"its shape is {array.shape}")
                 return array if array.ndim == 1 else array.reshape(-1)
-            flat = np.asarray(utils.flatten(self._space, observation))
+            flat = np.asarray(utils.flatten(self.space, observation))
         except (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             reason = f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else str(error)
-            raise ValueError(f"does not fit the space {self._space} ({reason})") from error
+            raise ValueError(f"does not fit the space {self.space} ({reason})") from error
         if flat.shape != (self.observation_size,):
             size = self.observation_size
-            raise ValueError(f"does not fit the space {self._space} (it has {flat.size} numbers, not {size})")
+            raise ValueError(f"does not fit the space {self.space} (it has {flat.size} numbers, not {size})")
         return flat
 
 

@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 
 from rllib_mamba.teams import columns
+from rllib_mamba.teams.errors import EnvironmentDataError
 from rllib_mamba.teams.spaces import AgentID, AgentSpaces
 
 
@@ -131,7 +132,7 @@ class Team:
         """Records a member's reward and gives it as a float.
 
         Raises:
-            ValueError: not a finite number.
+            EnvironmentDataError: not a finite number.
         """
         try:
             number = float(value)
@@ -146,7 +147,7 @@ class Team:
         """Records a member's observation, unless the member takes no further part.
 
         Raises:
-            ValueError: the observation does not fit the space, or the member had ended in an earlier step.
+            EnvironmentDataError: the observation does not fit the space, or the member had ended in an earlier step.
         """
         if self._gone[row]:
             raise self._error(row, "observation", observation, "it had ended in an earlier step")
@@ -167,7 +168,7 @@ class Team:
         """Records the masks among the items of a member's info or dict observation.
 
         Raises:
-            ValueError: an action mask that was not announced at the first reset, or a mask of the wrong shape.
+            EnvironmentDataError: an action mask where there was none at the first reset, or the wrong shape.
         """
         if columns.ACTION_MASK in source:
             if not self.optional.action_mask:
@@ -189,12 +190,12 @@ class Team:
         """Records who may hear whom, (P, P) over all possible agents.
 
         Raises:
-            ValueError: the wrong shape.
+            EnvironmentDataError: the wrong shape.
         """
         matrix = np.asarray(matrix)
         expected = (self._num_possible_agents, self._num_possible_agents)
         if matrix.shape != expected:
-            raise ValueError(
+            raise EnvironmentDataError(
                 f"The comm_mask of step {self._step} has the shape {matrix.shape}; expected is {expected}, rows and "
                 "columns in the order of the possible agents."
             )
@@ -202,7 +203,7 @@ class Team:
 
     def _announced_hearing(self) -> np.ndarray:
         if self._hearing is None:
-            raise ValueError(
+            raise EnvironmentDataError(
                 f"Step {self._step} has a comm_mask, but there was none at the first reset: give one at resets as well."
             )
         return self._hearing
@@ -223,7 +224,7 @@ class Team:
         """The team's observation of this step (see `columns`).
 
         Raises:
-            ValueError: a NaN or infinite observation, or a living member without a legal action.
+            EnvironmentDataError: a NaN or infinite observation, or a living member without a legal action.
         """
         if not np.isfinite(self._observations).all():
             row, index = np.argwhere(~np.isfinite(self._observations))[0]
@@ -261,8 +262,8 @@ class Team:
             raise self._error(row, "action_mask", mask[row].tolist(), "an agent that acts needs a legal action")
         return mask
 
-    def _error(self, row: int, what: str, value: Any, problem: str) -> ValueError:
-        return ValueError(f"Agent {self.agents[row]!r}, step {self._step}: {what} {value!r}: {problem}.")
+    def _error(self, row: int, what: str, value: Any, problem: str) -> EnvironmentDataError:
+        return EnvironmentDataError(f"Agent {self.agents[row]!r}, step {self._step}: {what} {value!r}: {problem}.")
 
 
 def _real_box(*shape: int) -> gym.spaces.Box:

@@ -9,6 +9,7 @@ import numpy as np
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 from rllib_mamba.teams import columns
+from rllib_mamba.teams.errors import EnvironmentDataError
 from rllib_mamba.teams.spaces import MASK_KEYS, AgentID, agent_spaces, possible_agents
 from rllib_mamba.teams.team import OptionalColumns, Team
 
@@ -36,8 +37,8 @@ class TeamEnv(MultiAgentEnv):
 
     Raises:
         TypeError: not a MultiAgentEnv.
-        ValueError: unsupported spaces, teams that do not fit the agents; later, from `reset` and `step`, bad input from
-            the environment, with agent, step and value.
+        ValueError: unsupported spaces, teams that do not fit the agents.
+        EnvironmentDataError: later, from `reset` and `step`: bad input from the environment.
     """
 
     def __init__(self, env: MultiAgentEnv, teams: Mapping[str, Sequence[AgentID]], reward: TeamReward = "mean") -> None:
@@ -218,19 +219,19 @@ class TeamEnv(MultiAgentEnv):
         state = self._read_state(infos)
         size = None if state is None else state.size
         if size != self._state_size:
-            raise ValueError(
+            raise EnvironmentDataError(
                 f"Step {self._step}: the global state has {size} numbers, at the first reset it had "
                 f"{self._state_size}; give one of the same size at every reset and step, or none."
             )
         if state is not None and not np.isfinite(state).all():
-            raise ValueError(f"Step {self._step}: the global state {state} holds a NaN or infinite number.")
+            raise EnvironmentDataError(f"Step {self._step}: the global state {state} holds a NaN or infinite number.")
         return state
 
     def _place(self, agent: AgentID, what: str) -> tuple[Team, int]:
         try:
             return self._places[agent]
         except KeyError:
-            raise ValueError(
+            raise EnvironmentDataError(
                 f"Step {self._step}: {type(self.env).__name__} gave {what} for the unknown agent {agent!r}; "
                 f"its possible agents are {list(self._places)}."
             ) from None

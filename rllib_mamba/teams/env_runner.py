@@ -1,0 +1,86 @@
+"""An env runner that lets the user know what is wrong with an environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ray.rllib.callbacks.callbacks import RLlibCallback
+from ray.rllib.env.env_runner_group import EnvRunnerGroup
+from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
+
+from rllib_mamba.teams.errors import EnvironmentDataError
+
+_SECONDS_TO_ANSWER = 10.0
+
+
+class TeamEnvRunner(MultiAgentEnvRunner):
+    """RLlib's own env runner, except that bad input from an environment is raised as what it is.
+
+    RLlib raises an empty RuntimeError in its place, and in a remote env runner logs it, waits for a minute and starts
+    the process again, a thousand times. All other failures are left to RLlib: a crashed process is restarted.
+
+    Raises:
+        EnvironmentDataError: from `sample`.
+    """
+
+    data_error: str | None = None
+
+    def sample(self, **kwargs: Any) -> Any:
+        """As in RLlib."""
+        try:
+            return super().sample(**kwargs)
+        except Exception as error:
+            cause: BaseException | None = error
+            while cause is not None and not isinstance(cause, EnvironmentDataError):
+                cause = cause.__cause__
+            if cause is None:
+                raise
+            self.data_error = str(cause)
+            raise cause from None
+
+    def apply(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Runs `func` as RLlib does, but does not exit after bad input, so that the driver can ask what it was."""
+        try:
+            return func(self, *args, **kwargs)
+        except EnvironmentDataError:
+            raise
+        except Exception as error:
+            return super().apply(_raise, error)
+
+
+class RaiseDataErrorsCallback(RLlibCallback):
+    """Raises on the driver what the environments of remote env runners did wrong; RLlib only logs it.
+
+    Raises:
+        EnvironmentDataError: at the end of the iteration in which it happened.
+    """
+
+    def on_train_result(self, *, algorithm: Any, **kwargs: Any) -> None:
+        for group in (algorithm.env_runner_group, algorithm.eval_env_runner_group):
+            if group is not None:
+                raise_data_errors(group)
+
+
+def raise_data_errors(group: EnvRunnerGroup) -> None:
+    """Raises what the environments of remote env runners did wrong.
+
+    Raises:
+        EnvironmentDataError: the message of the first one.
+    """
+    # An env runner whose call failed is out of service until RLlib has tried it again.
+    if group.num_healthy_remote_workers() == group.num_remote_workers():
+        return
+    for message in group.foreach_env_runner(
+        _data_error, local_env_runner=False, healthy_only=False, timeout_seconds=_SECONDS_TO_ANSWER
+    ):
+        if message is not None:
+            raise EnvironmentDataError(message)
+
+
+def _data_error(env_runner: Any) -> str | None:
+    return getattr(env_runner, "data_error", None)
+
+
+def _raise(env_runner: Any, error: Exception) -> None:
+    raise error
