@@ -39,7 +39,9 @@ class SymbolGame(MultiAgentEnv):
         super().__init__()
         one_hot = gym.spaces.Box(0.0, 1.0, (self.num_symbols,), np.float32)
         self.observation_spaces = dict.fromkeys(self.possible_agents, one_hot)
-        self.action_spaces = {player: gym.spaces.Discrete(self.num_symbols) for player in self.possible_agents}
+        self.action_spaces: dict[str, gym.Space] = {
+            player: gym.spaces.Discrete(self.num_symbols) for player in self.possible_agents
+        }
 
     @property
     def best_return(self) -> float:
