@@ -37,6 +37,9 @@ class FlatlandEnv(MultiAgentEnv):
         ValueError, TypeError: a configuration with an unknown option or a value out of range.
     """
 
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}  # noqa: RUF012 (as gymnasium declares it)
+    render_mode = "rgb_array"
+
     def __init__(self, config: Mapping[str, Any] | None = None) -> None:
         config = config or {}
         self.settings = FlatlandSettings.from_config(config)
@@ -57,6 +60,7 @@ class FlatlandEnv(MultiAgentEnv):
             self.settings.finish_reward, self.settings.progress_reward, self.settings.deadlock_reward
         )
         self._steps_left = 0
+        self._renderer: Any = None
 
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
@@ -74,6 +78,7 @@ class FlatlandEnv(MultiAgentEnv):
         self._reward_shaper.start(self._graph, self._trains)
         self._terminated = [False] * number
         self._steps = 0
+        self._renderer = None
         self._steps_left = self.rail_env._max_episode_steps
         observations, common = self._observe(self._deadlocked)
         infos: dict[str, Any] = {"__common__": common}
@@ -122,6 +127,21 @@ class FlatlandEnv(MultiAgentEnv):
             truncateds,
             {"__common__": common},
         )
+
+    def render(self) -> np.ndarray:
+        """The map with its trains, (about 600, about 600, 3) uint8; works without a display, not at speed.
+
+        Raises:
+            RuntimeError: no episode was begun.
+        """
+        if self.rail_env.rail is None:
+            raise RuntimeError("there is nothing to draw before reset()")
+        if self._renderer is None:
+            from flatland.utils.rendertools import RenderTool
+
+            self._renderer = RenderTool(self.rail_env, gl="PILSVG", screen_width=700, screen_height=700)
+        self._renderer.render_env(show=False, show_observations=False, show_predictions=False)
+        return np.ascontiguousarray(self._renderer.get_image()[..., :3])
 
     def _rail_actions(self, action_dict: Mapping[str, int]) -> dict[int, int]:
         rail_actions: dict[int, int] = {}

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from flatland.core.env_observation_builder import DummyObservationBuilder
+from flatland.core.transition_map import GridTransitionMap
 from flatland.envs.line_generators import sparse_line_generator
 from flatland.envs.malfunction_generators import Malfunction, MalfunctionProcessData
 from flatland.envs.rail_env import RailEnv
@@ -153,7 +154,7 @@ def _all_at_once(settings: FlatlandSettings) -> Any:
 def _forget_cached_transitions() -> None:
     # Flatland caches the transitions of every map in class-level tables that only grow, for as long as the process
     # lives. What is dropped of maps in use is computed again.
-    for member in (*vars(RailGridTransitionMap.__mro__[1]).values(), *vars(RailGridTransitionMap).values()):
+    for member in (*vars(GridTransitionMap).values(), *vars(RailGridTransitionMap).values()):
         if hasattr(member, "cache_clear"):
             member.cache_clear()
 

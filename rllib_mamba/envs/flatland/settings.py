@@ -120,9 +120,9 @@ class FlatlandSettings:
 #: Named maps: options of `FlatlandSettings`. Those of 5, 10 and 20 trains are the MAMBA paper's.
 PRESETS: dict[str, dict[str, Any]] = {
     "flatland_debug": {
-        "number_of_trains": 2,
-        "width": 18,
-        "height": 18,
+        "number_of_trains": 3,
+        "width": 22,
+        "height": 22,
         "number_of_cities": 2,
         "max_rail_pairs_in_city": 1,
         "malfunction_rate": 1 / 50,
