@@ -54,6 +54,8 @@ def start_ray(options: TrainOptions) -> bool:
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         raise CommandError(f"cannot use the Ray cluster at {address!r}: {one_line(str(error))}") from error
     quieten(options.verbose)
+    # Ray prints tracebacks of processes that fail even with `log_to_driver=False`; the cause is reported at the end.
+    ray._private.worker._worker_logs_enabled = options.verbose > 0
     return address == "local"
 
 

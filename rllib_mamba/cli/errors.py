@@ -10,6 +10,8 @@ INTERRUPTED = 130
 
 _EXCEPTION_LINE = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?:Error|Exception|Interrupt|Exit|Warning)(?::|$)")
 
+_ANOTHER_EXCEPTION = "During handling of the above exception, another exception occurred:"
+
 
 class CommandError(Exception):
     """What was asked for could not be done; `str()` is the line to print.
@@ -50,17 +52,16 @@ def one_line(text: str) -> str:
 def root_message(error: BaseException) -> str:
     """Returns "Type: message" of the exception that started a failure, in one line.
 
-    Ray wraps an exception of a remote process several times, and puts one that was raised while an actor was made
-    only into the text of the outer exception: both are undone here.
+    Ray wraps an exception of a remote process, and puts one that was raised while an actor was made only into the text
+    of its own: both are undone here.
     """
-    while True:
-        inner = getattr(error, "cause", None) or error.__cause__
-        if not isinstance(inner, BaseException):
-            break
+    while isinstance(inner := getattr(error, "cause", None), BaseException):
         error = inner
     text = str(error)
-    lines = text.splitlines()
+    if "Traceback" not in text:
+        return one_line(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+    # Ray describes the object that failed with its repr(), which may fail as well and is not what happened.
+    chained = [part for part in text.split(_ANOTHER_EXCEPTION) if "in __repr__" not in part]
+    lines = (chained or [text])[-1].splitlines()
     starts = [index for index, line in enumerate(lines) if _EXCEPTION_LINE.match(line)]
-    if "Traceback" in text and starts:
-        return one_line("\n".join(lines[starts[-1] :]))
-    return one_line(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+    return one_line("\n".join(lines[starts[-1] :] if starts else lines))

@@ -48,6 +48,8 @@ class LocalTrial:
     algorithm_config: AlgorithmConfig
     local_path: str
     evaluated_params: dict[str, Any] = field(default_factory=dict)
+    #: Tune's loggers fetch what an interrupted trial wrote elsewhere; here nothing is elsewhere.
+    checkpoint: None = None
 
     @classmethod
     def create(cls, experiment: Experiment, config: AlgorithmConfig, index: int) -> "LocalTrial":

@@ -166,15 +166,15 @@ def _check_teams(config: TeamAlgorithmConfig, trained_on: TeamAlgorithmConfig, p
         config.validate()
     except (ValueError, TypeError, ImportError) as error:
         raise UsageError(one_line(str(error))) from error
-    for agents, now in ((trained_on.agent_spaces, config.agent_spaces),):
-        if agents == now:
-            continue
-        if set(agents) != set(now):
-            detail = f"{len(agents)} agents in training, {len(now)} here"
-        else:
-            changed = next(agent for agent in agents if agents[agent] != now[agent])
-            detail = f"{changed} has {now[changed]} here and had {agents[changed]} in training"
-        raise CommandError(f"the checkpoint {path} does not fit this environment: {detail}.")
+    before, now = trained_on.agent_spaces, config.agent_spaces
+    if before == now:
+        return
+    if set(before) != set(now):
+        detail = f"agents {', '.join(map(str, before))} in training, {', '.join(map(str, now))} here"
+    else:
+        changed = next(agent for agent in before if before[agent] != now[agent])
+        detail = f"{changed} has the spaces {now[changed]} here and had {before[changed]} in training"
+    raise CommandError(f"the checkpoint {path} does not fit this environment: {detail}.")
 
 
 def _add_render_mode(config: Any, options: EvaluateOptions) -> None:

@@ -13,8 +13,11 @@ EVALUATION_RETURN = f"evaluation/{RETURN}"
 ENV_STEPS = "num_env_steps_sampled_lifetime"
 ITERATION = "training_iteration"
 EPISODE_METRICS = "env_runners/episode_metrics/"
-MAX_LOSSES = 4
 
+# The losses worth a line, the most telling first, whatever the algorithm; others follow while there is room.
+MAX_LOSSES = 5
+_MAIN_LOSSES = ["total_loss", "reconstruction_loss", "reward_loss", "kl_loss", "policy_loss", "actor_loss", "vf_loss"]
+_MAIN_LOSSES += ["critic_loss", "value_loss", "qf_loss"]
 _COUNTERS = {ITERATION, "time_total_s", "timesteps_total", "episodes_total"}
 
 
@@ -124,7 +127,7 @@ def duration(seconds: float) -> str:
 def _number(flat: Mapping[str, Any], *names: str) -> float | None:
     for name in names:
         value = flat.get(name)
-        if isinstance(value, bool) or not hasattr(value, "__float__"):
+        if value is None or isinstance(value, bool) or not hasattr(value, "__float__"):
             continue
         number = float(value)
         if math.isfinite(number):
@@ -133,12 +136,12 @@ def _number(flat: Mapping[str, Any], *names: str) -> float | None:
 
 
 def _learner_entries(flat: Mapping[str, Any]) -> dict[tuple[str, str], float]:
-    """Maps (module, metric) of the learners to numbers."""
+    """Maps (module, metric) of the learners to numbers; the module is empty for what belongs to all."""
     entries = {}
     for name in flat:
-        parts = name.split("/", 2)
-        if parts[0] == "learners" and len(parts) == 3 and (value := _number(flat, name)) is not None:
-            entries[parts[1], parts[2]] = value
+        if name.startswith("learners/") and (value := _number(flat, name)) is not None:
+            module, _, metric = name.removeprefix("learners/").rpartition("/")
+            entries[module, metric] = value
     return entries
 
 
@@ -150,7 +153,7 @@ def _short_names(values: Mapping[tuple[str, str], float]) -> dict[str, float]:
 def _updates(flat: Mapping[str, Any]) -> dict[str, int]:
     found = {
         (module, name.removeprefix("num_").removesuffix("_updates_lifetime").replace("_", " ")): value
-        for (module, name), value in _learner_entries(flat).items()
+        for (module, name), value in sorted(_learner_entries(flat).items())
         if name.startswith("num_") and name.endswith("_updates_lifetime")
     }
     return {name: int(value) for name, value in _short_names(found).items()}
@@ -165,9 +168,8 @@ def _metrics(flat: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _losses(flat: Mapping[str, Any]) -> dict[str, float]:
-    found = {
-        (module, name.replace("_", " ").replace("/", " ")): value
-        for (module, name), value in _learner_entries(flat).items()
-        if name.endswith("loss")
-    }
-    return dict(list(_short_names(found).items())[:MAX_LOSSES])
+    found = {key: value for key, value in _learner_entries(flat).items() if key[1].endswith("loss")}
+    order = {name: index for index, name in enumerate(_MAIN_LOSSES)}
+    ranked = sorted(found, key=lambda key: (order.get(key[1], len(order)), key))
+    chosen = {(module, name.replace("_", " ")): found[module, name] for module, name in ranked[:MAX_LOSSES]}
+    return _short_names(chosen)

@@ -23,6 +23,8 @@ def run_with_tune(experiment: Experiment, options: TrainOptions) -> tuple[list[T
     """
     # SIGINT is ours: Tune would end at once, without a checkpoint of the trials.
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
+    # Tune's newer reporter prints tables and hints even when it is told to be silent; the older one does as it is told.
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     # Returns and evaluations are missing from results until the first episode or evaluation has ended.
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
     tuner = _resumed(experiment) if options.resume else _new(experiment, options)
