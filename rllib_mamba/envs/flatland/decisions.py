@@ -38,3 +38,10 @@ def rail_action(graph: RailGraph, train: Train, action: int) -> int:
     if not options:  # at a dead end, straight on is back
         return _STRAIGHT_ON
     return options[action] if action < len(options) else options[0]
+
+
+def legal_actions(graph: RailGraph, train: Train) -> tuple[bool, bool, bool]:
+    """Which of the three actions make a difference: going on where that is forced, else the branches and stop."""
+    if is_forced(train, False, graph.decisions):
+        return (True, False, False)
+    return (True, sum(open_turns(graph, train)) > 1, True)

@@ -1,6 +1,6 @@
 """`FlatlandEnv`: trains on a random rail map as an RLlib multi-agent environment."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -9,7 +9,14 @@ from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 from rllib_mamba.envs.flatland.communication import EncounterMemory
 from rllib_mamba.envs.flatland.deadlocks import find_deadlocks
-from rllib_mamba.envs.flatland.decisions import FIRST_BRANCH, NO_RAIL_ACTION, NUMBER_OF_ACTIONS, is_forced, rail_action
+from rllib_mamba.envs.flatland.decisions import (
+    FIRST_BRANCH,
+    NO_RAIL_ACTION,
+    NUMBER_OF_ACTIONS,
+    is_forced,
+    legal_actions,
+    rail_action,
+)
 from rllib_mamba.envs.flatland.maps import make_simulator, new_episode
 from rllib_mamba.envs.flatland.observation import OBSERVATION_SIZE, TreeObservation
 from rllib_mamba.envs.flatland.rewards import RewardShaper
@@ -81,7 +88,7 @@ class FlatlandEnv(MultiAgentEnv):
         self._renderer = None
         self._steps_left = self.rail_env._max_episode_steps
         observations, common = self._observe(self._deadlocked)
-        infos: dict[str, Any] = {"__common__": common}
+        infos = {"__common__": common, **self._action_masks(range(number))}
         return dict(zip(self.possible_agents, observations, strict=True)), infos
 
     def step(
@@ -125,7 +132,7 @@ class FlatlandEnv(MultiAgentEnv):
             {names[handle]: rewards[handle] for handle in acting},
             terminateds,
             truncateds,
-            {"__common__": common},
+            {"__common__": common, **self._action_masks(acting)},
         )
 
     def render(self) -> np.ndarray:
@@ -167,6 +174,16 @@ class FlatlandEnv(MultiAgentEnv):
             for train, deadlocked in zip(self._trains, self._deadlocked, strict=True)
         ]
         return observations, {"comm_mask": self._encounters.mask(met, forced, deadlocked_before)}
+
+    def _action_masks(self, handles: Iterable[int]) -> dict[str, Any]:
+        if not self.settings.action_masks:
+            return {}
+        return {
+            self.possible_agents[handle]: {
+                "action_mask": np.array(legal_actions(self._graph, self._trains[handle]), np.int8)
+            }
+            for handle in handles
+        }
 
     def _episode_metrics(self) -> dict[str, float]:
         number = self.settings.number_of_trains

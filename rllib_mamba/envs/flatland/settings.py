@@ -49,6 +49,9 @@ class FlatlandSettings:
     timetable: str = ALL_AT_ONCE
     """`all_at_once`: every train may depart at once, and the episode stops after
     8 * (width + height + trains / cities) steps. `flatland`: Flatland's own departures and episode limit."""
+    action_masks: bool = False
+    """Tell each train, as `action_mask` in its info, which of the three actions make a difference: only going on where
+    that is forced, no second branch where there is none. The paper has no masks."""
     seed: int | None = None
     """Seed of the maps, breakdowns and tags; None: a different one each time."""
 
@@ -99,6 +102,8 @@ class FlatlandSettings:
             raise TypeError(f"{name} must be an integer, got {value!r}")
         if expected is float and not (is_number and math.isfinite(value)):  # type: ignore[arg-type]
             raise TypeError(f"{name} must be a finite number, got {value!r}")
+        if expected is bool and not isinstance(value, bool):
+            raise TypeError(f"{name} must be True or False, got {value!r}")
         if name == "seed" and value is not None and not (is_number and isinstance(value, int)):
             raise TypeError(f"seed must be an integer or None, got {value!r}")
 
