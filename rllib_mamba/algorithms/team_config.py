@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import Any, Self
 
 import gymnasium as gym
-from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
 from ray.rllib.env.env_context import EnvContext
 from ray.rllib.policy.policy import PolicySpec
 from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID
 
 from rllib_mamba.registry import make_environment
 from rllib_mamba.teams import TEAM_SETUP_KEY, ConfiguredTeamEnv, TeamSetup, form_teams
+from rllib_mamba.teams.env_runner import RaiseDataErrorsCallback, TeamEnvRunner
 from rllib_mamba.teams.metrics import TeamMetricsCallback
 from rllib_mamba.teams.spaces import possible_agents
 
@@ -47,13 +48,20 @@ class TeamAlgorithmConfig(AlgorithmConfig):
     become a team, and the environment is wrapped into a `ConfiguredTeamEnv`.
     """
 
+    #: Callbacks in force beside the user's.
+    own_callbacks: tuple[type, ...] = (TeamMetricsCallback, RaiseDataErrorsCallback)
+
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class)
         #: A team's scalar reward for RLlib: the "mean" or the "sum" of its members' rewards.
         self.team_reward = "mean"
         #: Agent id -> its observation and action space, for all possible agents; filled by `validate()`.
         self.agent_spaces: dict[Any, tuple[gym.Space, gym.Space]] = {}
-        self.callbacks_class = TeamMetricsCallback
+        self.callbacks_class = list(self.own_callbacks)
+        self.env_runner_cls = TeamEnvRunner
+        # TeamEnv checks what the environment gives, at every step. RLlib's check would reset all environments of a
+        # runner with one and the same seed.
+        self.disable_env_checking = True
 
     @property
     def user_env(self) -> Any:
@@ -72,11 +80,11 @@ class TeamAlgorithmConfig(AlgorithmConfig):
         setup = self.env_config.get(TEAM_SETUP_KEY)
         return dict(setup.teams) if setup is not None else {}
 
-    def callbacks(self, callbacks_class: Any = None, **kwargs: Any) -> Self:
-        """Sets the user's callbacks as RLlib does; the team metrics are logged in any case."""
-        if callbacks_class is not None:
+    def callbacks(self, callbacks_class: Any = NotProvided, **kwargs: Any) -> Self:
+        """Sets the user's callbacks as RLlib does; the algorithm's own stay in force."""
+        if callbacks_class is not NotProvided:
             given = callbacks_class if isinstance(callbacks_class, list | tuple) else [callbacks_class]
-            kwargs["callbacks_class"] = [TeamMetricsCallback, *(c for c in given if c is not TeamMetricsCallback)]
+            kwargs["callbacks_class"] = [*self.own_callbacks, *(c for c in given if c not in self.own_callbacks)]
         return super().callbacks(**kwargs)
 
     def validate(self) -> None:

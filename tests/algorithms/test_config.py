@@ -75,7 +75,6 @@ def test_a_value_out_of_range_is_named_with_what_was_expected(option: str, value
     [
         ({"hidden_size": 30}, "not divisible by communication_heads=4"),
         ({"sequence_length": 50, "replay_buffer_capacity": 40}, "exceeds replay_buffer_capacity=40"),
-        ({"update_every": "episode"}, "needs whole episodes"),
     ],
 )
 def test_options_that_do_not_fit_together_are_an_error(options: dict, message: str) -> None:

@@ -12,6 +12,7 @@ from ray.rllib.utils.annotations import override
 
 from rllib_mamba.algorithms.mamba.presets import PAPER, PRESETS, SIZES
 from rllib_mamba.algorithms.team_config import TeamAlgorithmConfig
+from rllib_mamba.teams.metrics import DropModelOutputsCallback
 
 #: A number, or RLlib's schedule: [[env step, value], ...].
 Schedule = float | list[list[float]]
@@ -37,6 +38,9 @@ class MAMBAConfig(TeamAlgorithmConfig):
 
     Every option stands below with its meaning, range and source; `preset` sets many at once.
     """
+
+    # The recurrent state is made anew from the replayed observations and actions.
+    own_callbacks = (*TeamAlgorithmConfig.own_callbacks, DropModelOutputsCallback)
 
     def __init__(self, algo_class: type | None = None) -> None:
         if algo_class is None:
@@ -108,6 +112,8 @@ class MAMBAConfig(TeamAlgorithmConfig):
         self.num_env_runners = 0
         self.num_envs_per_env_runner = 4
         self.rollout_fragment_length = "auto"
+        # An iteration without a finished episode has no returns to report.
+        self.min_sample_timesteps_per_iteration = 1_000
 
     @override(AlgorithmConfig)
     def training(
@@ -277,11 +283,6 @@ class MAMBAConfig(TeamAlgorithmConfig):
             raise ValueError(
                 f"batch_size={self.batch_size} is not a multiple of num_learners={learners}: every learner takes an equal "
                 "share of the sequences. Change one of the two."
-            )
-        if self.update_every == "episode" and self.batch_mode != "complete_episodes":
-            raise ValueError(
-                "update_every='episode' needs whole episodes: set `env_runners(batch_mode='complete_episodes')`, or give "
-                "update_every a number of env steps."
             )
         if "paper" in self.presets:
             changed = {name: getattr(self, name) for name, value in PAPER.items() if getattr(self, name) != value}

@@ -32,7 +32,6 @@ PAPER: dict[str, Any] = {
     "truncation_is_terminal": True,
     "team_reward": "mean",
     "update_every": "episode",
-    "batch_mode": "complete_episodes",
 }
 
 #: Sizes. At most one of them is in force; `paper` may be combined with any.
@@ -53,6 +52,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "world_model_updates": 1,
         "agent_updates": 1,
         "update_every": 100,
+        "min_sample_timesteps_per_iteration": 100,
         "min_steps_before_learning": 100,
         "replay_buffer_capacity": 10_000,
     },
