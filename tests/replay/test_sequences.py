@@ -150,6 +150,20 @@ def test_windows_stay_complete_as_interleaved_rows_are_forgotten(episode_maker):
     assert len(all_windows(buffer)) == 50 - 2 * 5
 
 
+@pytest.mark.parametrize("meanwhile", [56, 61, 62, 63, 90])
+def test_episode_that_goes_on_after_part_of_it_was_forgotten(episode_maker, meanwhile):
+    maker = episode_maker(num_agents=1)
+    slow, fast = maker.play(1, 20, chunk_length=8), maker.play(2, meanwhile + 1, chunk_length=meanwhile)
+    buffer = TeamReplayBuffer(capacity=64, sequence_length=6, absorbing_steps=0)
+    buffer.add_episodes([slow[0], fast[0], *slow[1:]], TEAM)
+    windows = all_windows(buffer)
+
+    assert_sequences_are_legal(windows)
+    assert len(windows) == len(buffer) - 2 * 5
+    # Of the slow episode its last twelve steps are left.
+    assert [window["obs"][0, 0, 0] for window in windows.values()][-7:] == [1008 + t for t in range(7)]
+
+
 def test_episode_longer_than_the_buffer(episode_maker):
     buffer = TeamReplayBuffer(capacity=30, sequence_length=30)
     buffer.add_episodes(episode_maker(num_agents=1).play(1, 100), TEAM)
