@@ -17,6 +17,7 @@ from rllib_mamba.teams import TEAM_SETUP_KEY, ConfiguredTeamEnv, TeamSetup, form
 from rllib_mamba.teams.env_runner import RaiseDataErrorsCallback, TeamEnvRunner
 from rllib_mamba.teams.metrics import TeamMetricsCallback
 from rllib_mamba.teams.spaces import possible_agents
+from rllib_mamba.teams.team_env import TeamReward
 
 #: The module (and team) of all agents where the user maps none.
 DEFAULT_TEAM = "team"
@@ -54,7 +55,7 @@ class TeamAlgorithmConfig(AlgorithmConfig):
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class)
         #: A team's scalar reward for RLlib: the "mean" or the "sum" of its members' rewards.
-        self.team_reward = "mean"
+        self.team_reward: TeamReward = "mean"
         #: Agent id -> its observation and action space, for all possible agents; filled by `validate()`.
         self.agent_spaces: dict[Any, tuple[gym.Space, gym.Space]] = {}
         self.callbacks_class = list(self.own_callbacks)
@@ -119,7 +120,8 @@ class TeamAlgorithmConfig(AlgorithmConfig):
         try:
             agents = possible_agents(environment)
             self.agent_spaces = {
-                agent: (environment.get_observation_space(agent), environment.get_action_space(agent)) for agent in agents
+                agent: (environment.get_observation_space(agent), environment.get_action_space(agent))
+                for agent in agents
             }
         finally:
             environment.close()
@@ -129,7 +131,8 @@ class TeamAlgorithmConfig(AlgorithmConfig):
         elif set(self.policies) == {DEFAULT_POLICY_ID}:
             mapping = all_agents_in_one_team
         teams = form_teams(agents, mapping)
-        specs = dict(self.policies) if isinstance(self.policies, dict) else {name: PolicySpec() for name in self.policies}
+        given = self.policies
+        specs = dict(given) if isinstance(given, dict) else {name: PolicySpec() for name in given}
         if mapping is not all_agents_in_one_team:
             unknown = sorted(set(teams) - set(specs))
             if unknown:
@@ -141,5 +144,5 @@ class TeamAlgorithmConfig(AlgorithmConfig):
             policies={team: specs.get(team, PolicySpec()) for team in teams},
             policy_mapping_fn=TeamPolicyMapping(mapping),
         )
-        self.env = ConfiguredTeamEnv
+        self.env: Any = ConfiguredTeamEnv
         self.env_config = {**env_config, TEAM_SETUP_KEY: TeamSetup(env=specifier, teams=teams, reward=self.team_reward)}

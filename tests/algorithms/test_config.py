@@ -1,6 +1,7 @@
 """MAMBA's options: presets, validation, teams."""
 
 import pytest
+
 from rllib_mamba import MAMBAConfig
 from rllib_mamba.algorithms.mamba.presets import PAPER, PRESETS
 from rllib_mamba.teams import ConfiguredTeamEnv
@@ -89,7 +90,7 @@ def test_sequences_must_divide_among_the_learners() -> None:
 
 def test_an_unknown_option_in_a_dictionary_names_the_nearest() -> None:
     config = MAMBAConfig().update_from_dict({"env": "symbol_game", "hiden_size": 64})
-    with pytest.raises(ValueError, match="has no option 'hiden_size'. Did you mean hidden_size"):
+    with pytest.raises(ValueError, match=r"has no option 'hiden_size'\. Did you mean hidden_size"):
         config.validate()
 
 

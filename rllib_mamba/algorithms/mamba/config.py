@@ -281,8 +281,8 @@ class MAMBAConfig(TeamAlgorithmConfig):
         learners = max(1, self.num_learners)
         if self.batch_size % learners:
             raise ValueError(
-                f"batch_size={self.batch_size} is not a multiple of num_learners={learners}: every learner takes an equal "
-                "share of the sequences. Change one of the two."
+                f"batch_size={self.batch_size} is not a multiple of num_learners={learners}: every learner takes an "
+                "equal share of the sequences. Change one of the two."
             )
         if "paper" in self.presets:
             changed = {name: getattr(self, name) for name, value in PAPER.items() if getattr(self, name) != value}

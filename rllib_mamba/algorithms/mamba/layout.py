@@ -71,7 +71,8 @@ class TeamLayout:
             `obs` (N, O) and, where the team has them, `action_mask` (N, A) and `comm_mask` (N, N).
 
         Raises:
-            ValueError: An unknown agent, an observation that does not fit, a mask of the wrong shape or with no legal action.
+            ValueError: An unknown agent, an observation that does not fit, a mask of the wrong shape or with no legal
+                action.
         """
         known = {layout.agent for layout in self.agents}
         unknown = [agent for agent in observations if agent not in known and agent not in self.possible_agents]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ class MAMBALearner(TorchLearner):
         # The phases call submodules, which would go around DDP's forward hooks: the gradients are averaged in
         # `_before_step` instead, and all learners start from the first one's weights.
         if self.distributed:
-            for module_id in self.module.keys():
+            for module_id in self.module:
                 if isinstance(self.module[module_id], nn.Module):
                     for tensor in self.module[module_id].state_dict().values():
                         torch.distributed.broadcast(tensor, src=0)
@@ -215,7 +216,7 @@ class MAMBALearner(TorchLearner):
         torch.distributed.all_reduce(tensor)
         return tensor
 
-    def _log(self, module_id: str, metrics: dict[str, Tensor | float]) -> None:
+    def _log(self, module_id: str, metrics: Mapping[str, Tensor | float]) -> None:
         """Logs scalars; RLlib reports their mean over an iteration's updates."""
         self.metrics.log_dict(metrics, key=module_id, reduce="mean")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from ray.rllib.algorithms.algorithm import Algorithm
@@ -124,13 +123,15 @@ class MAMBA(Algorithm):
 
     def _report(self) -> None:
         schedule = self.update_schedule
-        cycles = schedule.cycles_done
+        world_model_updates = schedule.cycles_done * self.config.world_model_updates
+        agent_updates = schedule.cycles_done * self.config.agent_updates
+        env_steps = max(1, schedule.env_steps)
         self.metrics.log_dict(
             {
-                "num_world_model_updates_lifetime": cycles * self.config.world_model_updates,
-                "num_agent_updates_lifetime": cycles * self.config.agent_updates,
-                "world_model_updates_per_env_step": cycles * self.config.world_model_updates / max(1, schedule.env_steps),
-                "agent_updates_per_env_step": cycles * self.config.agent_updates / max(1, schedule.env_steps),
+                "num_world_model_updates_lifetime": world_model_updates,
+                "num_agent_updates_lifetime": agent_updates,
+                "world_model_updates_per_env_step": world_model_updates / env_steps,
+                "agent_updates_per_env_step": agent_updates / env_steps,
             },
             key=LEARNER_RESULTS,
             window=1,
@@ -163,10 +164,7 @@ class MAMBA(Algorithm):
     @override(Algorithm)
     def get_checkpointable_components(self) -> list[tuple[str, Any]]:
         """RLlib's components and, unless `store_buffer_in_checkpoints=False`, each team's replay buffer."""
-        components = super().get_checkpointable_components()
-        if self.config.store_buffer_in_checkpoints:
-            components += [(f"{COMPONENT_REPLAY_BUFFER}_{team}", buffer) for team, buffer in self.replay_buffers.items()]
-        return components
+        return [*super().get_checkpointable_components(), *self._buffer_components()]
 
     @override(Algorithm)
     def get_state(

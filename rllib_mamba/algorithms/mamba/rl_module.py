@@ -48,7 +48,7 @@ class MAMBARLModule(TorchRLModule, InferenceOnlyAPI):
     @override(RLModule)
     def get_initial_state(self) -> dict[str, np.ndarray]:
         """The state before an episode's first step, without a batch dimension."""
-        num_agents = self.observation_space[columns.ALIVE].shape[0]
+        num_agents = _shape(self.observation_space[columns.ALIVE])[0]
         return self.networks.initial_state((), num_agents).to_numpy()
 
     @override(TorchRLModule)
@@ -65,7 +65,8 @@ class MAMBARLModule(TorchRLModule, InferenceOnlyAPI):
         state = TeamState(**batch[Columns.STATE_IN])
         actions = []
         for step in range(observation[columns.OBS].shape[1]):
-            action, state = act(self.networks, {key: value[:, step] for key, value in observation.items()}, state, greedy)
+            now = {key: value[:, step] for key, value in observation.items()}
+            action, state = act(self.networks, now, state, greedy)
             actions.append(action)
         return {Columns.ACTIONS: torch.stack(actions, dim=1), Columns.STATE_OUT: state._asdict()}
 
@@ -82,7 +83,7 @@ def world_model_config(
     if predict_action_mask is None:
         predict_action_mask = columns.ACTION_MASK in observation_space.spaces
     return WorldModelConfig(
-        observation_size=observation_space[columns.OBS].shape[1],
+        observation_size=_shape(observation_space[columns.OBS])[1],
         num_actions=int(action_space.nvec.max()),
         predict_action_mask=predict_action_mask,
         **{
@@ -99,3 +100,8 @@ def world_model_config(
             )
         },
     )
+
+
+def _shape(space: gym.Space) -> tuple[int, ...]:
+    assert space.shape is not None
+    return space.shape

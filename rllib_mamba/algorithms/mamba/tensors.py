@@ -11,12 +11,18 @@ import json
 import struct
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-_TYPES = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "I64": np.dtype("<i8"), "I32": np.dtype("<i4")}
+_TYPES: dict[str, np.dtype[Any]] = {
+    "F32": np.dtype("<f4"),
+    "F64": np.dtype("<f8"),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+}
 _NAMES = {dtype: name for name, dtype in _TYPES.items()}
 
 
@@ -26,7 +32,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     Raises:
         ValueError: A tensor's type is not among float32, float64, int64 and int32.
     """
-    header: dict[str, dict[str, object]] = {}
+    header: dict[str, dict[str, Any]] = {}
     parts: list[bytes] = []
     offset = 0
     for name, tensor in tensors.items():
