@@ -70,9 +70,9 @@ class MAMBALearner(TorchLearner):
         # The phases call submodules, which would go around DDP's forward hooks: the gradients are averaged in
         # `_before_step` instead, and all learners start from the first one's weights.
         if self.distributed:
-            for module_id in self.module:
-                if isinstance(self.module[module_id], nn.Module):
-                    for tensor in self.module[module_id].state_dict().values():
+            for module in self.module.values():
+                if isinstance(module, nn.Module):
+                    for tensor in module.state_dict().values():
                         torch.distributed.broadcast(tensor, src=0)
 
     @override(TorchLearner)
