@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from flatland.core.env_observation_builder import DummyObservationBuilder
 from flatland.core.transition_map import GridTransitionMap
-from flatland.envs.line_generators import sparse_line_generator
 from flatland.envs.malfunction_generators import Malfunction, MalfunctionProcessData
 from flatland.envs.rail_env import RailEnv
 from flatland.envs.rail_generators import sparse_rail_generator
@@ -20,6 +19,7 @@ from flatland.envs.step_utils.states import TrainState
 from flatland.envs.timetable_generators import timetable_generator
 from flatland.envs.timetable_utils import Timetable
 
+from rllib_mamba.envs.flatland.lines import independent_lines
 from rllib_mamba.envs.flatland.rail_graph import RailGraph
 from rllib_mamba.envs.flatland.settings import ALL_AT_ONCE, FlatlandSettings
 from rllib_mamba.envs.flatland.trains import read_graph, read_trains
@@ -100,7 +100,7 @@ def make_simulator(settings: FlatlandSettings) -> RailEnv:
                 max_rails_between_cities=settings.max_rails_between_cities,
                 max_rail_pairs_in_city=settings.max_rail_pairs_in_city,
             ),
-            line_generator=sparse_line_generator(),
+            line_generator=independent_lines,
             number_of_agents=settings.number_of_trains,
             obs_builder_object=DummyObservationBuilder(),
             malfunction_generator=MalfunctionProcess(

@@ -58,6 +58,13 @@ def test_spaces_hold_what_the_environment_gives() -> None:
     assert env.possible_agents == ["train_0", "train_1"]
 
 
+def test_every_train_can_reach_a_target_that_is_not_its_start() -> None:
+    env = FlatlandEnv({**PRESETS["flatland_10_agents"], "seed": 0})
+    for _ in range(5):
+        for observation in env.reset()[0].values():
+            assert -10 < observation[5] < 0, "the distance to the target is positive and known"
+
+
 class TestSeeding:
     def test_the_same_seed_gives_the_same_episode(self) -> None:
         env = FlatlandEnv(DEBUG)
