@@ -22,8 +22,9 @@ def quieten(verbose: int) -> None:
     """Sets what the libraries print: nothing but errors that end the run, INFO for 1 and DEBUG for 2."""
     level = _LEVELS[min(verbose, 2)]
     logging.basicConfig(level=level if verbose else logging.ERROR)
-    for name in ("ray", "ray.tune", "ray.rllib", "rllib_mamba"):
+    for name in ("ray", "ray.tune", "ray.rllib"):
         logging.getLogger(name).setLevel(level)
+    logging.getLogger("rllib_mamba").setLevel(level if verbose else logging.WARNING)
     if not verbose:
         warnings.simplefilter("ignore")
         os.environ.setdefault("PYTHONWARNINGS", "ignore")

@@ -54,7 +54,13 @@ def prepared_checkpoint(path: str, options: EvaluateOptions) -> CheckpointInfo:
         config.env, config.env_config = config.user_env, config.user_env_config
     apply_settings(config, settings)
     if environment:
+        several_agents = config.is_multi_agent
         set_environment(config, environment)
+        if config.is_multi_agent and not several_agents:
+            raise CommandError(
+                f"the checkpoint {checkpoint.path} does not fit this environment: it was trained on one agent, "
+                f"{environment} has several."
+            )
     _add_render_mode(config, options)
     if isinstance(config, TeamAlgorithmConfig):
         _check_teams(config, trained_on, checkpoint.path)

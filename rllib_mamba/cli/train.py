@@ -33,10 +33,9 @@ def train(options: TrainOptions, file: Path | None = None) -> int:
     else:
         # Settings that the algorithm refuses are found here, before a cluster is started.
         cluster.requested_bundles(experiment.algorithm, experiment.config)
-    if not options.local_mode:
-        own_cluster = cluster.start_ray(options)
-        if not options.resume:
-            _fit(experiment, options, own_cluster, in_process)
+    own_cluster = cluster.start_ray(options)
+    if not (options.resume or options.local_mode):
+        _fit(experiment, options, own_cluster, in_process)
     print(_headline(experiment, options), *experiment.notes, sep="\n", flush=True)
     outcomes, interrupted = (run_locally if in_process else run_with_tune)(experiment, options)
     return _finish(experiment, options, outcomes, interrupted)

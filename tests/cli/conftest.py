@@ -1,0 +1,67 @@
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from rllib_mamba.cli.main import main
+
+PPO = ["--algo", "PPO", "--env", "CartPole-v1", "--num-env-runners", "0"]
+TINY_PPO = [*PPO, "-c", "train_batch_size_per_learner=128", "-c", "minibatch_size=64", "-c", "num_epochs=1"]
+TINY_MAMBA = ["--algo", "MAMBA", "--env", "symbol_game", "--preset", "debug", "-c", "env_config.episode_length=4"]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    error: str
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[None]:
+    """One cluster with two CPUs for all tests that need none of their own."""
+    import ray
+
+    ray.init(address="local", num_cpus=2, num_gpus=0, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def rllib(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Runs the command in this process."""
+
+    def run(*arguments: object) -> Ran:
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Gives the checkpoint of a short run of PPO or MAMBA, trained in this process when it is first asked for."""
+    checkpoints: dict[str, Path] = {}
+
+    def train(algorithm: str) -> Path:
+        if algorithm not in checkpoints:
+            results = tmp_path_factory.mktemp(algorithm)
+            arguments = {"PPO": TINY_PPO, "MAMBA": TINY_MAMBA}[algorithm]
+            stop = ["--stop-iters", "2", "--seed", "1", "--local-mode", "--local-dir", str(results)]
+            assert main(["train", *arguments, *stop]) == 0
+            [checkpoints[algorithm]] = results.glob("default/*/checkpoint_000000")
+        return checkpoints[algorithm]
+
+    return train
+
+
+@pytest.fixture
+def command() -> list[str]:
+    """The command as a user starts it, in a process of its own."""
+    return [sys.executable, "-m", "rllib_mamba.cli.main"]
