@@ -20,6 +20,7 @@ from rllib_mamba.envs.flatland.decisions import (
 from rllib_mamba.envs.flatland.maps import make_simulator, new_episode
 from rllib_mamba.envs.flatland.observation import OBSERVATION_SIZE, TreeObservation
 from rllib_mamba.envs.flatland.rewards import RewardShaper
+from rllib_mamba.envs.flatland.scaling import scaled
 from rllib_mamba.envs.flatland.settings import FlatlandSettings
 from rllib_mamba.envs.flatland.trains import Phase, read_trains
 
@@ -169,6 +170,8 @@ class FlatlandEnv(MultiAgentEnv):
 
     def _observe(self, deadlocked_before: list[bool]) -> tuple[np.ndarray, dict[str, Any]]:
         observations, met = self._observer.observe(self._trains, self._deadlocked)
+        if self.settings.scaled_features:
+            observations = scaled(observations)
         forced = [
             is_forced(train, deadlocked, self._graph.decisions)
             for train, deadlocked in zip(self._trains, self._deadlocked, strict=True)

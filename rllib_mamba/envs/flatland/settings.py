@@ -49,6 +49,8 @@ class FlatlandSettings:
     timetable: str = ALL_AT_ONCE
     """`all_at_once`: every train may depart at once, and the episode stops after
     8 * (width + height + trains / cities) steps. `flatland`: Flatland's own departures and episode limit."""
+    scaled_features: bool = False
+    """Give distances in the observation on scales near 1 (see `scaling.py`) instead of the paper's."""
     action_masks: bool = False
     """Tell each train, as `action_mask` in its info, which of the three actions make a difference: only going on where
     that is forced, no second branch where there is none. The paper has no masks."""
