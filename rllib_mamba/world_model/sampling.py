@@ -22,10 +22,12 @@ class RandomSampler:
     """Independent draws from torch's global random state."""
 
     def one_hot(self, probabilities: Tensor) -> Tensor:
-        """Exponential race: the class whose arrival time E_k / p_k is smallest wins with probability p_k."""
-        probabilities = probabilities.detach()
-        arrival_rates = probabilities / torch.empty_like(probabilities).exponential_()
-        return to_one_hot(arrival_rates.argmax(-1), probabilities)
+        """Inverse transform: the class in whose share of the cumulative sum a uniform number falls."""
+        cumulative = probabilities.detach().cumsum(-1).contiguous()
+        # Below the total even after rounding: a class of probability zero at the end is never drawn.
+        threshold = torch.rand_like(cumulative[..., -1:]) * cumulative[..., -1:]
+        index = torch.searchsorted(cumulative, threshold, right=True).squeeze(-1)
+        return to_one_hot(index.clamp(max=probabilities.shape[-1] - 1), probabilities)
 
     def bernoulli(self, probabilities: Tensor) -> Tensor:
         """Independent coin flips."""
