@@ -65,8 +65,10 @@ def requested_bundles(algorithm: type[Algorithm], config: AlgorithmConfig) -> li
 
     Raises UsageError for settings that the algorithm refuses.
     """
+    # MAMBA compares with the cluster what a trial of Tune asks for.
+    request_of: Any = getattr(algorithm, "resource_request", algorithm.default_resource_request)
     try:
-        request: Any = algorithm.default_resource_request(config.copy(copy_frozen=False))
+        request = request_of(config.copy(copy_frozen=False))
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise UsageError(one_line(str(error))) from error
     return [dict(bundle) for bundle in request.bundles]

@@ -7,6 +7,7 @@ import math
 from typing import Any, Self
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.utils.annotations import override
 
@@ -227,6 +228,32 @@ class MAMBAConfig(TeamAlgorithmConfig):
         self._validate_ranges()
         self._validate_combinations()
         super().validate()
+        if not self.trained_teams:
+            raise ValueError(
+                f"No team is trained: the teams are {sorted(self.teams)}, policies_to_train={self.policies_to_train!r}, "
+                "and a team with a module of its own kind in `rl_module(rl_module_spec=...)` is not trained. Leave at "
+                "least one team to MAMBA."
+            )
+
+    @property
+    def trained_teams(self) -> list[str]:
+        """The teams that `policies_to_train` names (all, if None) and that have a module of MAMBA."""
+        return [team for team in sorted(self.teams) if self._is_to_be_trained(team) and self._is_mamba(team)]
+
+    def _is_to_be_trained(self, team: str) -> bool:
+        to_train = self.policies_to_train
+        if to_train is None:
+            return True
+        return bool(to_train(team, None)) if callable(to_train) else team in to_train
+
+    def _is_mamba(self, team: str) -> bool:
+        from rllib_mamba.algorithms.mamba.rl_module import MAMBARLModule
+
+        spec = self.rl_module_spec
+        if isinstance(spec, MultiRLModuleSpec):
+            spec = spec.rl_module_specs.get(team)
+        module_class = spec.module_class if spec is not None else None
+        return module_class is None or issubclass(module_class, MAMBARLModule)
 
     def _validate_ranges(self) -> None:
         for name, least in _LEAST_INTEGERS.items():

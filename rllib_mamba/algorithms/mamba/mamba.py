@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ray
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
@@ -15,11 +16,14 @@ from ray.rllib.utils.metrics import (
     SYNCH_WORKER_WEIGHTS_TIMER,
     TIMERS,
 )
+from ray.tune.execution.placement_groups import PlacementGroupFactory
 
 from rllib_mamba.algorithms.mamba.config import MAMBAConfig
 from rllib_mamba.algorithms.mamba.learner import AGENT_PHASE, WORLD_MODEL_PHASE
 from rllib_mamba.algorithms.mamba.schedule import UpdateSchedule
+from rllib_mamba.algorithms.resources import require_local_gpu, require_resources
 from rllib_mamba.replay import TeamReplayBuffer
+from rllib_mamba.teams.env_runner import raise_data_errors
 
 REPLAY_RESULTS = "replay_buffer"
 COMPONENT_REPLAY_BUFFER = "replay_buffer"
@@ -42,7 +46,16 @@ class MAMBA(Algorithm):
 
     @override(Algorithm)
     def setup(self, config: MAMBAConfig) -> None:
-        """Builds env runners and learners as RLlib does, then a replay buffer for every trained team."""
+        """Builds env runners and learners as RLlib does, then a replay buffer for every trained team.
+
+        Raises:
+            ValueError: The cluster has less than the run needs.
+        """
+        # Within a trial of Tune everything is reserved already.
+        if ray.util.get_current_placement_group() is None:
+            require_local_gpu(config)
+            # The main process is this one.
+            require_resources(config, type(self).resource_request(config.copy(copy_frozen=False)).bundles[1:])
         super().setup(config)
         seed = self.config.seed
         self.replay_buffers: dict[str, TeamReplayBuffer] = {
@@ -53,19 +66,27 @@ class MAMBA(Algorithm):
                 observation_dtype=self.config.replay_observation_dtype,
                 seed=None if seed is None else seed + index,
             )
-            for index, team in enumerate(sorted(self.config.teams))
-            if self._is_trained(team)
+            for index, team in enumerate(self.config.trained_teams)
         }
         self.update_schedule = UpdateSchedule(self.config.update_every, self.config.min_steps_before_learning)
 
-    def _is_trained(self, team: str) -> bool:
-        policies_to_train = self.config.policies_to_train
-        if policies_to_train is None:
-            from rllib_mamba.algorithms.mamba.rl_module import MAMBARLModule
+    @classmethod
+    def resource_request(cls, config: MAMBAConfig | dict[str, Any]) -> PlacementGroupFactory:
+        """What the processes of a run ask for, whether or not a cluster has it; the main process first."""
+        return super().default_resource_request(config)
 
-            module_class = self.config.get_multi_rl_module_spec(spaces=self.spaces).rl_module_specs[team].module_class
-            return issubclass(module_class, MAMBARLModule)
-        return policies_to_train(team, None) if callable(policies_to_train) else team in policies_to_train
+    @classmethod
+    @override(Algorithm)
+    def default_resource_request(cls, config: MAMBAConfig | dict[str, Any]) -> PlacementGroupFactory:
+        """What Tune reserves for a trial.
+
+        Raises:
+            ValueError: The cluster has less than that; Tune would wait for ever.
+        """
+        request = cls.resource_request(config)
+        if ray.is_initialized():
+            require_resources(cls.get_default_config().update_from_dict(config), request.bundles)
+        return request
 
     @override(Algorithm)
     def training_step(self) -> None:
@@ -112,6 +133,8 @@ class MAMBA(Algorithm):
                 _uses_new_env_runners=True,
                 _return_metrics=True,
             )
+        # Not at the end of an iteration only: it ends when enough has been sampled.
+        raise_data_errors(self.env_runner_group)
         self.metrics.aggregate(results, key=ENV_RUNNER_RESULTS)
         with self.metrics.log_time((TIMERS, "replay_add")):
             for team, buffer in self.replay_buffers.items():
