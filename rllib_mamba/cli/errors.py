@@ -1,6 +1,7 @@
 """Errors of the command line: one clear line each, with the exit code that goes with it."""
 
 import difflib
+import itertools
 import re
 from collections.abc import Iterable
 
@@ -8,7 +9,7 @@ USAGE = 2
 FAILURE = 1
 INTERRUPTED = 130
 
-_EXCEPTION_LINE = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?:Error|Exception|Interrupt|Exit|Warning)(?::|$)")
+_EXCEPTION_LINE = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?:Error|Exception|Interrupt|Exit): ")
 
 _ANOTHER_EXCEPTION = "During handling of the above exception, another exception occurred:"
 
@@ -55,13 +56,24 @@ def root_message(error: BaseException) -> str:
     Ray wraps an exception of a remote process, and puts one that was raised while an actor was made only into the text
     of its own: both are undone here.
     """
+    text = str(error)
     while isinstance(inner := getattr(error, "cause", None), BaseException):
         error = inner
-    text = str(error)
-    if "Traceback" not in text:
-        return one_line(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+    while not str(error) and (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    message = str(error)
+    if message and "Traceback" not in message:
+        return one_line(f"{type(error).__name__}: {message}")
+    return _last_exception(message or text) or type(error).__name__
+
+
+def _last_exception(text: str) -> str:
+    """The last exception with a message in tracebacks that are text."""
     # Ray describes the object that failed with its repr(), which may fail as well and is not what happened.
-    chained = [part for part in text.split(_ANOTHER_EXCEPTION) if "in __repr__" not in part]
-    lines = (chained or [text])[-1].splitlines()
-    starts = [index for index, line in enumerate(lines) if _EXCEPTION_LINE.match(line)]
-    return one_line("\n".join(lines[starts[-1] :] if starts else lines))
+    parts = [part for part in text.split(_ANOTHER_EXCEPTION) if "in __repr__" not in part]
+    lines = (parts or [text])[-1].splitlines()
+    for index in reversed(range(len(lines))):
+        if _EXCEPTION_LINE.match(lines[index]):
+            following = itertools.takewhile(str.strip, lines[index:])
+            return one_line("\n".join(following))
+    return ""

@@ -114,8 +114,8 @@ def apply_options(experiment: Experiment, options: TrainOptions) -> None:
     if options.verbose:
         config.debugging(log_level="DEBUG" if options.verbose > 1 else "INFO")
     elif config.log_level == AlgorithmConfig().log_level:
-        # RLlib's warnings are about its own deprecations for the most part.
-        config.debugging(log_level="ERROR")
+        # RLlib's warnings are about its own deprecations for the most part, and its errors come as exceptions as well.
+        config.debugging(log_level="CRITICAL")
     if config.env is None and not config.is_offline and not options.resume:
         raise UsageError("--env is missing: name the environment to train on.")
     experiment.stop = _stop(experiment, options)

@@ -147,11 +147,14 @@ class _Checkpoints:
 
     def _drop_worst(self) -> None:
         limit = self._config.num_to_keep
-        while limit and len(self._kept) > limit:
-            # The newest stays whatever its score: a run goes on from it.
-            worst = min(self._kept[:-1] or self._kept)
-            self._kept.remove(worst)
-            shutil.rmtree(worst[1], ignore_errors=True)
+        if not limit:
+            return
+        # The newest stays whatever its score, as with Tune: a run goes on from it.
+        newest = self._kept[-1]
+        best = sorted(self._kept, reverse=True)[:limit]
+        for entry in [entry for entry in self._kept if entry not in best and entry != newest]:
+            self._kept.remove(entry)
+            shutil.rmtree(entry[1], ignore_errors=True)
 
 
 def _stop_now() -> None:

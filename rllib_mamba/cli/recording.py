@@ -107,49 +107,31 @@ class RecordedEnv(gym.Wrapper):
         return observation, reward, terminated, truncated, info
 
 
-class RecordedMultiAgentEnv(MultiAgentEnv):
-    """A `MultiAgentEnv` with an `EpisodeLog`; everything else is the environment's own."""
-
-    def __init__(self, env: MultiAgentEnv, log: EpisodeLog) -> None:
-        self._env = env
-        self._log = log
-
-    def __getattribute__(self, name: str) -> Any:
-        own = ("_env", "_log", "reset", "step", "unwrapped", "__class__", "__dict__")
-        return (
-            object.__getattribute__(self, name) if name in own else getattr(object.__getattribute__(self, "_env"), name)
-        )
-
-    @property
-    def unwrapped(self) -> MultiAgentEnv:
-        """Itself: RLlib steps what is below the wrappers that it knows."""
-        return self
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[Any, Any], dict[Any, Any]]:
-        """As the environment's, with the seed that the log expects."""
-        result = self._env.reset(seed=self._log.begin(seed), options=options)
-        self._log.look(self._env)
-        return result
-
-    def step(
-        self, action_dict: Mapping[Any, Any]
-    ) -> tuple[dict[Any, Any], dict[Any, Any], dict[Any, Any], dict[Any, Any], dict[Any, Any]]:
-        """As the environment's."""
-        result = self._env.step(action_dict)
-        _, rewards, terminateds, truncateds, infos = result
-        self._log.look(self._env)
-        ended = bool(terminateds.get("__all__") or truncateds.get("__all__"))
-        self._log.step(rewards, infos, ended)
-        return result
-
-
 def recorded(environment: Any, log: EpisodeLog) -> Any:
     """Returns `environment` with `log` attached."""
     if isinstance(environment, MultiAgentEnv):
-        return RecordedMultiAgentEnv(environment, log)
+        return _recorded_multi_agent(environment, log)
     return RecordedEnv(environment, log)
+
+
+def _recorded_multi_agent(environment: MultiAgentEnv, log: EpisodeLog) -> MultiAgentEnv:
+    # Attached to the environment itself: RLlib has no wrapper for these, and looks at many of their attributes.
+    inner_reset, inner_step = environment.reset, environment.step
+
+    def reset(*, seed: int | None = None, options: Any = None) -> tuple[dict[Any, Any], dict[Any, Any]]:
+        result = inner_reset(seed=log.begin(seed), options=options)
+        log.look(environment)
+        return result
+
+    def step(action_dict: Mapping[Any, Any]) -> tuple[dict[Any, Any], ...]:
+        result = inner_step(action_dict)
+        _, rewards, terminateds, truncateds, infos = result
+        log.look(environment)
+        log.step(rewards, infos, bool(terminateds.get("__all__") or truncateds.get("__all__")))
+        return result
+
+    environment.reset, environment.step = reset, step
+    return environment
 
 
 def _episode_metrics(infos: Mapping[Any, Any]) -> dict[str, float]:
