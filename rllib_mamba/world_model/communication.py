@@ -50,10 +50,13 @@ class AttentionLayer(nn.Module):
         return (weights @ value).transpose(-2, -3).flatten(-2)
 
     def _drop(self, values: Tensor) -> Tensor:
-        if not self.training or self.dropout == 0:
-            return values
-        # Uniform numbers are drawn four times as fast as the Bernoulli variables of torch's own dropout on a CPU.
-        return values * (torch.rand_like(values) >= self.dropout).to(values.dtype).div_(1 - self.dropout)
+        return dropout(values, self.dropout) if self.training and self.dropout > 0 else values
+
+
+def dropout(values: Tensor, probability: float) -> Tensor:
+    """Each value is zero with the given probability, else scaled by 1 / (1 - probability)."""
+    # Uniform numbers are drawn four times as fast as the Bernoulli variables of torch's own dropout on a CPU.
+    return values * (torch.rand_like(values) >= probability).to(values.dtype).div_(1 - probability)
 
 
 class AgentAttention(nn.Module):

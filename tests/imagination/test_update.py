@@ -234,6 +234,18 @@ class TestAgentUpdate:
         assert metrics["actor_gradient_norm"] == 0
         assert metrics["critic_gradient_norm"] == 0
 
+    def test_the_critic_learns_as_if_dead_agents_were_not_there(self):
+        dead = torch.tensor([False, False, True]).expand(M, N)
+        parameters = []
+        for shift in (0.0, 5.0):
+            model, actor, critic = build()
+            rollout = imagine(model, actor, start(dead=dead), OPTIONS.horizon, ModeSampler())
+            rollout.features[..., 2, :] += shift
+            torch.manual_seed(0)
+            update(actor, critic, rollout)
+            parameters.append(torch.cat([parameter.flatten() for parameter in critic.parameters()]))
+        torch.testing.assert_close(*parameters)
+
     def test_learns_to_take_the_rewarded_action(self):
         _, actor, critic = build()
         model = RememberedAction(CONFIG)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from rllib_mamba.world_model.communication import AgentAttention, index_code
+from rllib_mamba.world_model.communication import AgentAttention, dropout, index_code
 
 SIZE, HEADS = 16, 4
 
@@ -95,6 +95,13 @@ def test_dropout_acts_in_training_mode_only():
     messages = torch.randn(2, 3, SIZE)
     assert not torch.equal(module.train()(messages), module(messages))
     assert torch.equal(module.eval()(messages), module(messages))
+
+
+def test_dropout_keeps_the_mean():
+    torch.manual_seed(0)
+    dropped = dropout(torch.full((50_000,), 3.0), 0.25)
+    assert dropped.unique().tolist() == [0.0, 4.0]
+    assert dropped.mean().item() == pytest.approx(3.0, abs=0.03)
 
 
 def test_heads_must_divide_the_size():

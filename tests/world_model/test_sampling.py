@@ -43,6 +43,13 @@ def test_impossible_classes_are_never_drawn():
     assert RandomSampler().one_hot(probabilities)[:, [0, 3, 5]].sum() == 0
 
 
+@pytest.mark.parametrize("uniform", [0.0, 1 - 2**-24])
+def test_impossible_classes_are_not_drawn_at_the_ends_of_the_unit_interval(monkeypatch, uniform):
+    monkeypatch.setattr(torch, "rand_like", lambda like: torch.full_like(like, uniform))
+    probabilities = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.1, 0.0], [0.0, 0.5 - 2**-25, 0.0]])
+    assert RandomSampler().one_hot(probabilities)[:, 1].tolist() == [1, 1, 1]
+
+
 def test_random_samples_follow_torch_seed():
     probabilities = torch.full((50, 4), 0.25)
     torch.manual_seed(3)

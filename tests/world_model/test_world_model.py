@@ -151,6 +151,16 @@ class TestCommunication:
         assert self.influenced(build(), arrays, OURS) == {1, 3}
         assert self.influenced(build(), arrays, PAPER) == {0, 1, 2, 3}
 
+    def test_the_outcome_of_a_last_row_depends_on_those_it_hears(self):
+        mask = torch.eye(N, dtype=torch.bool).repeat(B, T, 1, 1)
+        mask[:, 2, 3, 1] = True
+        arrays = cut_after(2) | {"comm_mask": mask}
+        other = dict(arrays) | {"action": arrays["action"].clone()}
+        other["action"][:, 2, 1] = (other["action"][:, 2, 1] + 1) % A
+        first, second = (predict(build(), align(each, OURS), SAMPLER).next_deterministic for each in (arrays, other))
+        changed = (first[1] - second[1]).abs().amax((0, 2)).nonzero().flatten().tolist()
+        assert changed == [1, 3]
+
     def test_dead_agents_are_not_heard(self):
         terminated = torch.zeros(B, T, N, dtype=torch.bool)
         terminated[:, :, 1] = True
