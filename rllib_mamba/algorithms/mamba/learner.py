@@ -196,6 +196,7 @@ class MAMBALearner(TorchLearner):
             minibatch_size=-(-config.minibatch_size // max(1, self.config.num_learners)),
             clip=config.clip_param,
             entropy_decay=config.entropy_decay,
+            shared_reward=config.shared_reward,
             normalise_advantages=config.normalize_advantages,
             target_update=config.target_update_interval,
         )
@@ -236,7 +237,8 @@ class MAMBALearner(TorchLearner):
 
     @override(Learner)
     def set_state(self, state: dict[str, Any]) -> None:
-        """Restores what `get_state` gave."""
+        """Restores what `get_state` gave, also where it had fewer updates, which RLlib takes for outdated."""
+        self._weights_seq_no = 0
         super().set_state(state)
         self._seed = state.get("seed", self._seed)
         self._num_updates = state.get("num_updates", self._num_updates)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import pickle
+from pathlib import Path
+from typing import Any, Self
 
 import ray
 from ray.rllib.algorithms.algorithm import Algorithm
@@ -18,8 +20,10 @@ from ray.rllib.utils.metrics import (
 )
 from ray.tune.execution.placement_groups import PlacementGroupFactory
 
+from rllib_mamba.algorithms.mamba.checkpoints import config_from_checkpoint
 from rllib_mamba.algorithms.mamba.config import MAMBAConfig
 from rllib_mamba.algorithms.mamba.learner import AGENT_PHASE, WORLD_MODEL_PHASE
+from rllib_mamba.algorithms.mamba.restoring import check_checkpoint, check_files
 from rllib_mamba.algorithms.mamba.schedule import UpdateSchedule
 from rllib_mamba.algorithms.resources import require_local_gpu, require_resources
 from rllib_mamba.replay import TeamReplayBuffer
@@ -209,14 +213,65 @@ class MAMBA(Algorithm):
     @override(Algorithm)
     def set_state(self, state: dict[str, Any]) -> None:
         """Restores what `get_state` gave."""
+        # RLlib takes weights for outdated that had fewer updates than those in use.
+        self.env_runner_group.foreach_env_runner(_take_any_weights)
         super().set_state(state)
-        if COMPONENT_SCHEDULE in state:
-            self.update_schedule.set_state(state[COMPONENT_SCHEDULE])
         for name, buffer in self._buffer_components():
             if name in state:
                 buffer.set_state(state[name])
+        if COMPONENT_SCHEDULE in state:
+            self.update_schedule.set_state(state[COMPONENT_SCHEDULE])
+            if self.update_schedule.env_steps and not any(map(len, self.replay_buffers.values())):
+                self.update_schedule.experience_lost()
+
+    @override(Algorithm)
+    def restore_from_path(self, path: str | Path, *args: Any, **kwargs: Any) -> None:
+        """Goes on from a checkpoint as if nothing had happened, except that environments begin new episodes.
+
+        Raises:
+            FileNotFoundError: The directory or a part of it is missing.
+            ValueError: A file is damaged, or the checkpoint was made with another environment or other sizes.
+        """
+        path = _absolute(path)
+        if _is_local(path) and not kwargs.get("component"):
+            check_checkpoint(Path(path), self.config, self.spaces, [name for name, _ in self._buffer_components()])
+        self.env_runner_group.foreach_env_runner(_take_any_weights)
+        try:
+            super().restore_from_path(path, *args, **kwargs)
+        except (pickle.UnpicklingError, EOFError) as error:
+            raise ValueError(f"A file of the checkpoint {path} is damaged: {error}.") from error
+
+    @classmethod
+    @override(Algorithm)
+    def from_checkpoint(cls, path: Any, *args: Any, **kwargs: Any) -> Self:
+        """The algorithm that wrote a checkpoint, as it was then.
+
+        Raises:
+            FileNotFoundError: The directory or a part of it is missing.
+            ValueError: A file is damaged, or the checkpoint is of another algorithm.
+        """
+        if isinstance(path, str | Path):
+            path = _absolute(path)
+            if _is_local(path):
+                config_from_checkpoint(Path(path))
+                check_files(Path(path))
+        return super().from_checkpoint(path, *args, **kwargs)
 
     def _buffer_components(self) -> list[tuple[str, TeamReplayBuffer]]:
         if not self.config.store_buffer_in_checkpoints:
             return []
         return [(f"{COMPONENT_REPLAY_BUFFER}_{team}", buffer) for team, buffer in self.replay_buffers.items()]
+
+
+def _take_any_weights(env_runner: Any) -> None:
+    """Makes an env runner take the next weights it is given, even if they are older than its own."""
+    env_runner._weights_seq_no = 0
+
+
+def _is_local(path: str) -> bool:
+    return "://" not in path
+
+
+def _absolute(path: str | Path) -> str:
+    """RLlib takes relative paths for malformed addresses."""
+    return str(Path(path).absolute()) if _is_local(str(path)) else str(path)

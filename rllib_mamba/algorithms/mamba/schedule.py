@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 
 
 @dataclass
@@ -10,8 +10,8 @@ class UpdateSchedule:
     """Counts update cycles (so many world-model updates, then so many agent updates) against experience.
 
     With an integer `update_every` one cycle is due per so many env steps, whatever the number of env
-    runners; with "episode" one per finished episode, as in the publication. Experience before
-    `min_steps_before_learning` calls for no cycle.
+    runners; with "episode" one per finished episode, as in the publication. The first
+    `min_steps_before_learning` env steps call for no cycle; then one is due at once.
 
     Args:
         update_every: Env steps per cycle (at least 1), or "episode".
@@ -20,35 +20,50 @@ class UpdateSchedule:
 
     update_every: int | str
     min_steps_before_learning: int
-    env_steps: int = 0
-    episodes: int = 0
-    cycles_done: int = 0
+    env_steps: int = field(default=0, init=False)
+    cycles_done: int = field(default=0, init=False)
+    _waiting_steps: int = field(default=0, init=False)
+    _counted_steps: int = field(default=0, init=False)
+    _counted_episodes: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self._waiting_steps = self.min_steps_before_learning
 
     def collected(self, env_steps: int, episodes: int) -> None:
         """Counts newly collected env steps and finished episodes."""
-        steps_before = self.env_steps
+        waited = min(self._waiting_steps, env_steps)
+        if self._waiting_steps == 0:
+            self._counted_episodes += episodes
         self.env_steps += env_steps
-        if steps_before >= self.min_steps_before_learning:
-            self.episodes += episodes
+        self._counted_steps += env_steps - waited
+        self._waiting_steps -= waited
 
     @property
     def cycles_due(self) -> int:
         """Cycles that the experience collected so far calls for and that are not done yet."""
-        if self.env_steps < self.min_steps_before_learning:
+        if self._waiting_steps > 0:
             return 0
         if self.update_every == "episode":
-            return 1 + self.episodes - self.cycles_done
+            return 1 + self._counted_episodes - self.cycles_done
         assert isinstance(self.update_every, int)
-        return 1 + (self.env_steps - self.min_steps_before_learning) // self.update_every - self.cycles_done
+        return 1 + self._counted_steps // self.update_every - self.cycles_done
 
     def cycle_done(self) -> None:
         """Counts one cycle as done."""
         self.cycles_done += 1
 
+    def experience_lost(self) -> None:
+        """The replay is empty again: waits for as many env steps as at first, and does not make up for them later."""
+        self._waiting_steps = self.min_steps_before_learning
+
     def get_state(self) -> dict[str, int]:
         """The counters, for a checkpoint."""
-        return {"env_steps": self.env_steps, "episodes": self.episodes, "cycles_done": self.cycles_done}
+        return {name: value for name, value in asdict(self).items() if name not in _OPTIONS}
 
     def set_state(self, state: dict[str, int]) -> None:
         """Restores the counters of `get_state`."""
-        self.env_steps, self.episodes, self.cycles_done = state["env_steps"], state["episodes"], state["cycles_done"]
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
+_OPTIONS = ("update_every", "min_steps_before_learning")
