@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections.abc import Callable
 from typing import Any, Self
 
 import gymnasium as gym
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.env.env_context import EnvContext
 from ray.rllib.policy.policy import PolicySpec
 from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID
@@ -93,7 +96,7 @@ class TeamAlgorithmConfig(AlgorithmConfig):
 
         Raises:
             ValueError: An option is unknown, out of range or contradicts another; the environment's
-                agents cannot be mapped to modules.
+                agents cannot be mapped to modules, or a module belongs to no team.
             TypeError: The environment is not a `MultiAgentEnv`.
         """
         if not self._is_frozen:
@@ -104,7 +107,8 @@ class TeamAlgorithmConfig(AlgorithmConfig):
     def _check_for_unknown_options(self) -> None:
         known = vars(type(self)())
         for name in vars(self):
-            if name not in known and name != "class":
+            # Tune puts entries of its own, such as "__stdout_file__", among the options.
+            if name not in known and name != "class" and not name.startswith("__"):
                 nearest = difflib.get_close_matches(name, known, n=3)
                 hint = f" Did you mean {', '.join(nearest)}?" if nearest else ""
                 raise ValueError(f"{type(self).__name__} has no option {name!r}.{hint}")
@@ -144,5 +148,22 @@ class TeamAlgorithmConfig(AlgorithmConfig):
             policies={team: specs.get(team, PolicySpec()) for team in teams},
             policy_mapping_fn=TeamPolicyMapping(mapping),
         )
+        self._complete_module_specs(set(teams))
         self.env: Any = ConfiguredTeamEnv
         self.env_config = {**env_config, TEAM_SETUP_KEY: TeamSetup(env=specifier, teams=teams, reward=self.team_reward)}
+
+    def _complete_module_specs(self, teams: set[str]) -> None:
+        # RLlib's connectors know only the modules that a `MultiRLModuleSpec` names.
+        spec = self._rl_module_spec
+        if not isinstance(spec, MultiRLModuleSpec) or spec.rl_module_specs is None:
+            return
+        unknown = sorted(set(spec.rl_module_specs) - teams)
+        if unknown:
+            raise ValueError(
+                f"`rl_module(rl_module_spec=...)` has specs for {unknown}, but the teams are {sorted(teams)}: every "
+                "module has to be that of a team."
+            )
+        missing = {team: RLModuleSpec() for team in teams - set(spec.rl_module_specs)}
+        if missing:
+            self._rl_module_spec = copy.copy(spec)
+            self._rl_module_spec.rl_module_specs = {**spec.rl_module_specs, **missing}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
@@ -15,7 +17,7 @@ _SECONDS_TO_ANSWER = 10.0
 
 
 class TeamEnvRunner(MultiAgentEnvRunner):
-    """RLlib's own env runner, except that bad input from an environment is raised as what it is.
+    """RLlib's own env runner, except that bad input is raised as what it is, and that no environments share a seed.
 
     RLlib raises an empty RuntimeError in its place, and in a remote env runner logs it, waits for a minute and starts
     the process again, a thousand times. All other failures are left to RLlib: a crashed process is restarted.
@@ -25,6 +27,22 @@ class TeamEnvRunner(MultiAgentEnvRunner):
     """
 
     data_error: str | None = None
+
+    def __init__(self, config: AlgorithmConfig, **kwargs: Any) -> None:
+        super().__init__(config=config, **kwargs)
+        if self._seed is not None:
+            # RLlib's seeds are one apart from env runner to env runner, and from one of its environments to the next.
+            self._seed += max(0, (self.worker_index or 0) - 1) * (config.num_envs_per_env_runner - 1)
+
+    def make_env(self) -> None:
+        """As in RLlib, but not in place of an environment that gave bad input: the next one would do the same.
+
+        RLlib calls it with `restart_failed_sub_environments=True` while it handles what an environment raised.
+        """
+        failure = sys.exception()
+        if isinstance(failure, EnvironmentDataError):
+            raise failure
+        super().make_env()
 
     def sample(self, **kwargs: Any) -> Any:
         """As in RLlib."""

@@ -91,6 +91,7 @@ class MAMBAConfig(TeamAlgorithmConfig):
         self.clip_param = 0.2  # PPO's clip of the probability ratio; above 0.
         self.num_epochs = 5  # PPO epochs over the imagined rows; at least 1.
         self.minibatch_size = 2000  # Imagined rows (all agents of a row together) per PPO step; at least 1.
+        self.shared_reward = True  # Agents learn from the team's mean imagined reward; False: each from its own.
         self.normalize_advantages = True  # To zero mean and unit deviation over the imagined batch.
         self.use_target_critic = False  # Bootstrap lambda-returns from a copy of the critic.
         self.target_update_interval = 1  # Minibatches between two refreshes of that copy; at least 1.
@@ -149,6 +150,7 @@ class MAMBAConfig(TeamAlgorithmConfig):
         entropy_coeff: Schedule = NotProvided,
         entropy_decay: float = NotProvided,
         clip_param: float = NotProvided,
+        shared_reward: bool = NotProvided,
         normalize_advantages: bool = NotProvided,
         use_target_critic: bool = NotProvided,
         target_update_interval: int = NotProvided,
@@ -230,7 +232,7 @@ class MAMBAConfig(TeamAlgorithmConfig):
         super().validate()
         if not self.trained_teams:
             raise ValueError(
-                f"No team is trained: the teams are {sorted(self.teams)}, policies_to_train={self.policies_to_train!r}, "
+                f"No team is trained: the teams are {sorted(self.teams)}, policies_to_train={self.policies_to_train!r} "
                 "and a team with a module of its own kind in `rl_module(rl_module_spec=...)` is not trained. Leave at "
                 "least one team to MAMBA."
             )
@@ -249,7 +251,7 @@ class MAMBAConfig(TeamAlgorithmConfig):
     def _is_mamba(self, team: str) -> bool:
         from rllib_mamba.algorithms.mamba.rl_module import MAMBARLModule
 
-        spec = self.rl_module_spec
+        spec = self._rl_module_spec
         if isinstance(spec, MultiRLModuleSpec):
             spec = spec.rl_module_specs.get(team)
         module_class = spec.module_class if spec is not None else None
@@ -402,6 +404,7 @@ _FLAGS = (
     "mask_communication",
     "reset_previous_action",
     "truncation_is_terminal",
+    "shared_reward",
     "normalize_advantages",
     "use_target_critic",
     "store_buffer_in_checkpoints",
