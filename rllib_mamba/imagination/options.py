@@ -15,6 +15,7 @@ class ImaginationOptions:
         minibatch_size: rows (all agents at one imagined step) in one gradient step.
         clip: PPO clips the probability ratio to [1 - clip, 1 + clip].
         entropy_decay: factor on the entropy coefficient after every minibatch.
+        shared_reward: every agent learns from the mean of the team's imagined rewards; otherwise from its own.
         normalise_advantages: bring advantages to mean 0 and standard deviation 1.
         target_update: minibatches between two copies of the critic into the target critic, where there is one.
 
@@ -29,6 +30,7 @@ class ImaginationOptions:
     minibatch_size: int = 2000
     clip: float = 0.2
     entropy_decay: float = 0.99998
+    shared_reward: bool = True
     normalise_advantages: bool = True
     target_update: int = 1
 

@@ -101,14 +101,14 @@ def prepare(
 ) -> Experience:
     """Returns and advantages of imagined trajectories.
 
-    The reward is averaged over the team. Values in the returns come from `target_critic` if there is one, the
-    baseline from `critic`.
+    The reward is averaged over the team unless `options.shared_reward` is off. Values in the returns come
+    from `target_critic` if there is one, the baseline from `critic`.
     """
     hear = None if rollout.dead is None else hearing(None, rollout.dead)
     weight = None if rollout.dead is None else (~rollout.dead).to(rollout.reward.dtype)
     value = _values(critic, rollout.features, hear)
     target_value = value if target_critic is None else _values(target_critic, rollout.features, hear)
-    reward = team_reward(rollout.reward, weight)
+    reward = team_reward(rollout.reward, weight) if options.shared_reward else rollout.reward
     returns = lambda_returns(reward, options.gamma * rollout.continuation, target_value, options.trace_decay)
     advantage = returns - value[:-1]
     if options.normalise_advantages:

@@ -65,7 +65,10 @@ class FlatlandEnv(MultiAgentEnv):
         self._random = self._random_stream(self.settings.seed)
         self.rail_env = make_simulator(self.settings)
         self._reward_shaper = RewardShaper(
-            self.settings.finish_reward, self.settings.progress_reward, self.settings.deadlock_reward
+            self.settings.finish_reward,
+            self.settings.progress_reward,
+            self.settings.deadlock_reward,
+            self.settings.unreachable_distance,
         )
         self._steps_left = 0
         self._renderer: Any = None

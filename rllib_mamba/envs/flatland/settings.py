@@ -44,6 +44,9 @@ class FlatlandSettings:
     """Reward of a train when it arrives."""
     progress_reward: float = 0.01
     """Reward for every cell by which a train comes closer to its target."""
+    unreachable_distance: float = 1000.0
+    """Cells counted for a target that cannot be reached any more, at least 1: a train that gets there pays the progress
+    reward of the difference."""
     deadlock_reward: float = -5.0
     """Reward of a train when it is deadlocked."""
     timetable: str = ALL_AT_ONCE
@@ -66,6 +69,7 @@ class FlatlandSettings:
         self._check_at_least("max_rail_pairs_in_city", 1)
         self._check_at_least("malfunction_rate", 0)
         self._check_at_least("min_malfunction_duration", 1)
+        self._check_at_least("unreachable_distance", 1)
         if self.max_malfunction_duration < self.min_malfunction_duration:
             raise ValueError(
                 f"max_malfunction_duration must be at least min_malfunction_duration "
