@@ -73,20 +73,18 @@ def act(
         Actions (B, N) int64 and the next state. Source: "Execution" of the publication's section 4.
     """
     world_model, config = networks.world_model, networks.world_model.config
+    rssm = world_model.rssm
     sampler = ModeSampler() if greedy else RandomSampler()
     previous = LatentState(
         stochastic=_one_hot(state.latent, config.num_classes).flatten(-2), deterministic=state.deterministic
     )
-    _, _, posterior = world_model.observe_step(
-        previous,
-        _one_hot(state.previous_action, config.num_actions),
-        world_model.encode(observation["obs"].float()),
-        sampler,
-        hearing(
-            observation["comm_mask"].bool() if "comm_mask" in observation else None,
-            state.ended.bool() if networks.mask_dead_agents else None,
-        ),
+    hear = hearing(
+        observation["comm_mask"].bool() if "comm_mask" in observation else None,
+        state.ended.bool() if networks.mask_dead_agents else None,
     )
+    deterministic = rssm.transition(previous, _one_hot(state.previous_action, config.num_actions), hear)
+    embedding = world_model.encode(observation["obs"].float())
+    posterior = LatentState(rssm.sample(rssm.posterior_logits(deterministic, embedding), sampler), deterministic)
     mask = observation.get("action_mask")
     logits = networks.actor(posterior.features, None if mask is None else mask.bool())
     action = sampler.one_hot(functional.softmax(logits, dim=-1)).argmax(dim=-1)

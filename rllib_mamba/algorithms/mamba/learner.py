@@ -94,6 +94,7 @@ class MAMBALearner(TorchLearner):
                 lr=1e-3,
                 weight_decay=config.actor_weight_decay if name == "actor" else 0.0,
                 eps=1e-8,
+                fused=True,
             )
             self.register_optimizer(
                 module_id=module_id,

@@ -30,6 +30,7 @@ PAPER: dict[str, Any] = {
     "mask_communication": False,
     "reset_previous_action": False,
     "truncation_is_terminal": True,
+    "shared_reward": True,
     "team_reward": "mean",
     "update_every": "episode",
 }

@@ -35,8 +35,9 @@ class MAMBARLModule(TorchRLModule, InferenceOnlyAPI):
         )
         feature_size = self.networks.world_model.config.feature_size
         hidden_size, heads = self.model_config["hidden_size"], self.model_config["communication_heads"]
-        self.critic = Critic(feature_size, hidden_size, heads)
-        self.target_critic = Critic(feature_size, hidden_size, heads)
+        communication = self.model_config["communication"]
+        self.critic = Critic(feature_size, hidden_size, heads, communication)
+        self.target_critic = Critic(feature_size, hidden_size, heads, communication)
         self.target_critic.load_state_dict(self.critic.state_dict())
         self.target_critic.requires_grad_(False)
 
