@@ -6,10 +6,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
+from ray.rllib.utils.debug import update_global_seed_if_necessary
 
 from rllib_mamba.teams.errors import EnvironmentDataError
 
@@ -33,6 +35,7 @@ class TeamEnvRunner(MultiAgentEnvRunner):
         if self._seed is not None:
             # RLlib's seeds are one apart from env runner to env runner, and from one of its environments to the next.
             self._seed += max(0, (self.worker_index or 0) - 1) * (config.num_envs_per_env_runner - 1)
+        self._seed_of_a_new_run = self._seed
 
     def make_env(self) -> None:
         """As in RLlib, but not in place of an environment that gave bad input: the next one would do the same.
@@ -43,6 +46,16 @@ class TeamEnvRunner(MultiAgentEnvRunner):
         if isinstance(failure, EnvironmentDataError):
             raise failure
         super().make_env()
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """As in RLlib, but one that joins a run in its course does not begin with the run's first episodes."""
+        super().set_state(state)
+        steps = int(self.num_env_steps_sampled_lifetime or 0)
+        joins = self._needs_initial_reset and self.env is not None and not self.config.in_evaluation
+        if joins and steps and self._seed_of_a_new_run is not None:
+            mixed = np.random.SeedSequence([self._seed_of_a_new_run, steps]).generate_state(1)[0]
+            self._seed = int(mixed) >> 1
+            update_global_seed_if_necessary(self.config.framework_str, self._seed)
 
     def sample(self, **kwargs: Any) -> Any:
         """As in RLlib."""

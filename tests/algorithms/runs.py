@@ -1,6 +1,8 @@
 """Short runs of MAMBA and what is compared between them."""
 
+import pickle
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,6 +41,11 @@ def annealed(**options: Any) -> MAMBAConfig:
         target_update_interval=3,
         **options,
     )
+
+
+def afterwards_of(killed_run: Path, name: str) -> dict[str, Any]:
+    """What `interrupted_run.py` left of the iterations after the checkpoint."""
+    return pickle.loads((killed_run / name / "afterwards.pkl").read_bytes())
 
 
 def learner_results(result: Mapping[str, Any]) -> dict[str, float]:

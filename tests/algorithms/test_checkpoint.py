@@ -1,11 +1,7 @@
 """A run that was killed goes on from its checkpoint as if nothing had happened."""
 
-import os
 import pickle
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,58 +14,21 @@ from ray.rllib.core.rl_module.rl_module import RLModule
 from ray.rllib.utils.checkpoints import Checkpointable
 from runs import (
     acting_weights,
+    afterwards_of,
     annealed,
     assert_different,
     assert_same,
     learner_results,
     leaves,
     symbol_game,
-    two_teams,
     weights,
 )
 
-from rllib_mamba import MAMBA, MAMBAConfig
+from rllib_mamba import MAMBA
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
-HERE = Path(__file__).parent
-CONFIGURATIONS = {"symbol_game": symbol_game, "annealed": annealed, "two_teams": two_teams}
 MODULES = "learner_group/learner/rl_module"
-
-
-@pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of runs that a process began, saved, went on with, and was killed in."""
-    directory = tmp_path_factory.mktemp("killed")
-    process = subprocess.Popen(
-        [sys.executable, HERE / "interrupted_run.py", directory, *CONFIGURATIONS],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=HERE,
-    )
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.strip() == "ready":
-                break
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    return directory
-
-
-@pytest.fixture
-def build() -> Iterator[Callable[[MAMBAConfig], MAMBA]]:
-    """Builds algorithms and stops them after the test."""
-    algorithms = []
-
-    def make(config: MAMBAConfig) -> MAMBA:
-        algorithms.append(config.build_algo())
-        return algorithms[-1]
-
-    yield make
-    for algorithm in algorithms:
-        algorithm.stop()
 
 
 def check_goes_on(algorithm: MAMBA, afterwards: dict[str, Any], but: tuple[str, ...] = ()) -> None:
@@ -88,21 +47,17 @@ def check_goes_on(algorithm: MAMBA, afterwards: dict[str, Any], but: tuple[str, 
         assert_same(of_runner, {name: acting[name] for name in of_runner})
 
 
-@pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_the_update_after_a_kill_is_the_one_that_would_have_come(name: str, killed: Path) -> None:
-    algorithm = Algorithm.from_checkpoint(str(killed / name / "checkpoint"))
+@pytest.mark.parametrize("name", ["symbol_game", "annealed", "two_teams"])
+def test_the_update_after_a_kill_is_the_one_that_would_have_come(name: str, killed_run: Path) -> None:
+    algorithm = Algorithm.from_checkpoint(str(killed_run / name / "checkpoint"))
     assert isinstance(algorithm, MAMBA)
-    check_goes_on(algorithm, afterwards_of(killed, name))
+    check_goes_on(algorithm, afterwards_of(killed_run, name))
     algorithm.stop()
 
 
-def afterwards_of(killed: Path, name: str) -> dict[str, Any]:
-    return pickle.loads((killed / name / "afterwards.pkl").read_bytes())
-
-
-def test_rates_and_entropy_weight_go_on_falling(killed: Path) -> None:
+def test_rates_and_entropy_weight_go_on_falling(killed_run: Path) -> None:
     """What "the same" means above: the schedules have moved, and not begun anew."""
-    learners = afterwards_of(killed, "annealed")["learners"]
+    learners = afterwards_of(killed_run, "annealed")["learners"]
     first = annealed()
     # Three updates of each kind, after 100, 200 and 300 env steps, of two epochs with one minibatch each.
     assert learners["num_agent_updates_lifetime"] == 3
@@ -112,8 +67,8 @@ def test_rates_and_entropy_weight_go_on_falling(killed: Path) -> None:
     assert minibatches == pytest.approx(3 * 2, abs=1e-3)
 
 
-def test_a_built_algorithm_takes_over_a_checkpoint_and_goes_back_to_it(killed: Path, build: Callable) -> None:
-    checkpoint, afterwards = killed / "symbol_game" / "checkpoint", afterwards_of(killed, "symbol_game")
+def test_a_built_algorithm_takes_over_a_checkpoint_and_goes_back_to_it(killed_run: Path, build: Callable) -> None:
+    checkpoint, afterwards = killed_run / "symbol_game" / "checkpoint", afterwards_of(killed_run, "symbol_game")
     algorithm = build(symbol_game())
     algorithm.restore_from_path(checkpoint)
     check_goes_on(algorithm, afterwards)
@@ -123,13 +78,13 @@ def test_a_built_algorithm_takes_over_a_checkpoint_and_goes_back_to_it(killed: P
     check_goes_on(algorithm, afterwards)
 
 
-def test_a_state_in_memory_is_as_good(killed: Path, build: Callable) -> None:
+def test_a_state_in_memory_is_as_good(killed_run: Path, build: Callable) -> None:
     algorithm = build(symbol_game())
-    algorithm.restore_from_path(killed / "symbol_game" / "checkpoint")
+    algorithm.restore_from_path(killed_run / "symbol_game" / "checkpoint")
     state = pickle.loads(pickle.dumps(algorithm.get_state()))
     algorithm.train()
     algorithm.set_state(state)
-    check_goes_on(algorithm, afterwards_of(killed, "symbol_game"))
+    check_goes_on(algorithm, afterwards_of(killed_run, "symbol_game"))
 
 
 def test_a_restored_run_goes_on_collecting_in_iterations_of_the_same_length(tmp_path: Path, build: Callable) -> None:
@@ -171,6 +126,26 @@ def test_a_learner_in_a_process_of_its_own_goes_on(tmp_path: Path, build: Callab
         check_goes_on(restored, afterwards, but=() if num_learners else counted)
 
 
+@pytest.mark.parametrize("num_env_runners", [0, 1])
+def test_a_restored_run_does_not_meet_its_first_episodes_again(
+    num_env_runners: int, tmp_path: Path, build: Callable
+) -> None:
+    config = symbol_game().env_runners(num_env_runners=num_env_runners)
+    algorithm = build(config)
+    algorithm.train()
+    first = algorithm.replay_buffers["team"].windows([0, 12])["obs"]
+    checkpoint = algorithm.save_to_path(tmp_path)
+    seen = []
+    for _ in range(2):
+        restored = MAMBA.from_checkpoint(checkpoint)
+        known = len(restored.replay_buffers["team"])
+        restored.train()
+        restored.stop()
+        seen.append(restored.replay_buffers["team"].windows([known, known + 12])["obs"])
+    assert not np.array_equal(seen[0], first)
+    np.testing.assert_array_equal(seen[1], seen[0])
+
+
 def test_without_its_replay_a_restored_run_first_collects(tmp_path: Path, build: Callable) -> None:
     config = symbol_game(store_buffer_in_checkpoints=False, min_steps_before_learning=200)
     algorithm = build(config)
@@ -188,9 +163,9 @@ def test_without_its_replay_a_restored_run_first_collects(tmp_path: Path, build:
     assert done == [updates, updates, updates + 1, updates + 2, updates + 3]
 
 
-def test_modules_load_on_their_own(killed: Path) -> None:
-    saved = killed / "two_teams" / "checkpoint" / MODULES
-    expected = afterwards_of(killed, "two_teams")["weights before"]
+def test_modules_load_on_their_own(killed_run: Path) -> None:
+    saved = killed_run / "two_teams" / "checkpoint" / MODULES
+    expected = afterwards_of(killed_run, "two_teams")["weights before"]
     both = MultiRLModule.from_checkpoint(saved)
     assert_same(dict(leaves(both.get_state())), expected)
     pair = RLModule.from_checkpoint(saved / "pair")
@@ -200,11 +175,11 @@ def test_modules_load_on_their_own(killed: Path) -> None:
     )
 
 
-def test_weights_alone_may_be_taken_from_a_checkpoint(killed: Path, build: Callable) -> None:
+def test_weights_alone_may_be_taken_from_a_checkpoint(killed_run: Path, build: Callable) -> None:
     algorithm = build(symbol_game().environment(env_config={"num_agents": 5}))
     component = f"{MODULES}/team"
-    algorithm.restore_from_path(killed / "symbol_game" / "checkpoint" / component, component=component)
-    expected = afterwards_of(killed, "symbol_game")["weights before"]
+    algorithm.restore_from_path(killed_run / "symbol_game" / "checkpoint" / component, component=component)
+    expected = afterwards_of(killed_run, "symbol_game")["weights before"]
     assert_same(weights(algorithm), expected)
     [acting] = acting_weights(algorithm)
     assert_same(acting, {name: expected[name] for name in acting})
@@ -223,9 +198,9 @@ def algorithm() -> Iterator[MAMBA]:
 
 
 @pytest.fixture
-def checkpoint(killed: Path, tmp_path: Path) -> Path:
+def checkpoint(killed_run: Path, tmp_path: Path) -> Path:
     """A copy that may be damaged."""
-    return Path(shutil.copytree(killed / "symbol_game" / "checkpoint", tmp_path / "checkpoint"))
+    return Path(shutil.copytree(killed_run / "symbol_game" / "checkpoint", tmp_path / "checkpoint"))
 
 
 @pytest.mark.parametrize(
@@ -240,19 +215,19 @@ def checkpoint(killed: Path, tmp_path: Path) -> Path:
     ids=["agents", "observations", "actions", "sizes", "communication"],
 )
 def test_a_checkpoint_of_another_shape_is_refused_with_what_differs(
-    change: dict[str, Any], message: str, killed: Path, build: Callable
+    change: dict[str, Any], message: str, killed_run: Path, build: Callable
 ) -> None:
     other = build(symbol_game().update_from_dict(change))
     before = weights(other)
     with pytest.raises(ValueError, match=message) as raised:
-        other.restore_from_path(killed / "symbol_game" / "checkpoint")
+        other.restore_from_path(killed_run / "symbol_game" / "checkpoint")
     assert "does not fit this algorithm" in str(raised.value)
     assert_same(weights(other), before)
 
 
-def test_a_checkpoint_of_other_teams_is_refused(killed: Path, algorithm: MAMBA) -> None:
+def test_a_checkpoint_of_other_teams_is_refused(killed_run: Path, algorithm: MAMBA) -> None:
     with pytest.raises(ValueError, match=r"its teams are \['lone', 'pair'\], here they are \['team'\]"):
-        algorithm.restore_from_path(killed / "two_teams" / "checkpoint")
+        algorithm.restore_from_path(killed_run / "two_teams" / "checkpoint")
 
 
 PICKLES = [

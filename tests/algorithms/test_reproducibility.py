@@ -1,0 +1,59 @@
+"""A fixed seed gives the same run twice."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from interrupted_run import ITERATIONS_AFTER, ITERATIONS_BEFORE
+from runs import afterwards_of, assert_different, assert_same, learner_results, symbol_game, weights
+
+from rllib_mamba import MAMBA, MAMBAConfig
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+ITERATIONS = ITERATIONS_BEFORE + ITERATIONS_AFTER
+
+
+def run(algorithm: MAMBA, iterations: int = ITERATIONS) -> dict[str, Any]:
+    """Everything that a run gives, as numbers by name."""
+    numbers: dict[str, Any] = {}
+    for iteration in range(iterations):
+        result = algorithm.train()
+        numbers |= {f"{iteration}/{name}": value for name, value in learner_results(result).items()}
+        numbers[f"{iteration}/return"] = result["env_runners"]["episode_return_mean"]
+        for agent, value in result["env_runners"]["agent_returns"].items():
+            numbers[f"{iteration}/return of {agent}"] = value
+    # What was collected, in the order in which it arrived.
+    buffer = algorithm.replay_buffers["team"]
+    starts = np.arange(len(buffer) // 2)
+    numbers |= {f"collected/{name}": rows for name, rows in buffer.windows(starts).items()}
+    return numbers | weights(algorithm)
+
+
+def with_runners(num_env_runners: int, seed: int = 3) -> MAMBAConfig:
+    config = symbol_game(update_every=50)
+    return config.env_runners(num_env_runners=num_env_runners, num_envs_per_env_runner=2).debugging(seed=seed)
+
+
+@pytest.mark.parametrize("num_env_runners", [0, 2])
+def test_the_same_seed_gives_the_same_run(num_env_runners: int, build: Callable) -> None:
+    first = run(build(with_runners(num_env_runners)))
+    assert f"{ITERATIONS - 1}/team/total_loss" in first
+    assert np.isfinite(first[f"{ITERATIONS - 1}/return"])
+    assert_same(run(build(with_runners(num_env_runners))), first)
+    if num_env_runners == 0:
+        other = run(build(with_runners(num_env_runners, seed=4)))
+        assert_different(other, first)
+        assert other[f"{ITERATIONS - 1}/team/total_loss"] != first[f"{ITERATIONS - 1}/team/total_loss"]
+        assert not np.array_equal(other["collected/obs"], first["collected/obs"])
+
+
+def test_another_process_gives_the_same_run(killed_run: Path, build: Callable) -> None:
+    algorithm = build(symbol_game())
+    numbers = run(algorithm)
+    expected = afterwards_of(killed_run, "symbol_game")
+    assert_same(weights(algorithm), expected["weights"])
+    for name, value in expected["learners"].items():
+        assert numbers[f"{ITERATIONS - 1}/{name}"] == value, name
