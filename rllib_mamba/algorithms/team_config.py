@@ -19,6 +19,7 @@ from rllib_mamba.registry import make_environment
 from rllib_mamba.teams import TEAM_SETUP_KEY, ConfiguredTeamEnv, TeamSetup, form_teams
 from rllib_mamba.teams.env_runner import RaiseDataErrorsCallback, TeamEnvRunner
 from rllib_mamba.teams.metrics import TeamMetricsCallback
+from rllib_mamba.teams.spaces import agent_spaces as check_agent_spaces
 from rllib_mamba.teams.spaces import possible_agents
 from rllib_mamba.teams.team_env import TeamReward
 
@@ -96,7 +97,8 @@ class TeamAlgorithmConfig(AlgorithmConfig):
 
         Raises:
             ValueError: An option is unknown, out of range or contradicts another; the environment's
-                agents cannot be mapped to modules, or a module belongs to no team.
+                agents have spaces that are not supported, or cannot be mapped to modules; or a module belongs to no
+                team.
             TypeError: The environment is not a `MultiAgentEnv`.
         """
         if not self._is_frozen:
@@ -123,6 +125,8 @@ class TeamAlgorithmConfig(AlgorithmConfig):
         environment = make_environment(specifier, EnvContext(env_config, worker_index=0))
         try:
             agents = possible_agents(environment)
+            for agent in agents:
+                check_agent_spaces(environment, agent)
             self.agent_spaces = {
                 agent: (environment.get_observation_space(agent), environment.get_action_space(agent))
                 for agent in agents
@@ -154,7 +158,7 @@ class TeamAlgorithmConfig(AlgorithmConfig):
 
     def _complete_module_specs(self, teams: set[str]) -> None:
         # RLlib's connectors know only the modules that a `MultiRLModuleSpec` names.
-        spec = self._rl_module_spec
+        spec: Any = self._rl_module_spec
         if not isinstance(spec, MultiRLModuleSpec) or spec.rl_module_specs is None:
             return
         unknown = sorted(set(spec.rl_module_specs) - teams)
@@ -165,5 +169,6 @@ class TeamAlgorithmConfig(AlgorithmConfig):
             )
         missing = {team: RLModuleSpec() for team in teams - set(spec.rl_module_specs)}
         if missing:
-            self._rl_module_spec = copy.copy(spec)
-            self._rl_module_spec.rl_module_specs = {**spec.rl_module_specs, **missing}
+            complete = copy.copy(spec)
+            complete.rl_module_specs = {**spec.rl_module_specs, **missing}
+            self._rl_module_spec: Any = complete

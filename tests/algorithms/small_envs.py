@@ -10,6 +10,9 @@ import numpy as np
 import ray
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
+#: Of a kind of agent: its observation and its number of actions.
+SIZES = {"hunter": (2, 3), "gatherer": (4, 2)}
+
 
 class Village(MultiAgentEnv):
     """Hunters and gatherers with spaces of different sizes, over `length` (8) steps.
@@ -20,8 +23,6 @@ class Village(MultiAgentEnv):
     Observation: (number of the episode, step, ...zeros).
     """
 
-    sizes = {"hunter": (2, 3), "gatherer": (4, 2)}
-
     def __init__(self, config: Any) -> None:
         super().__init__()
         self.possible_agents = ["hunter_0", "hunter_1", "gatherer_0", "gatherer_1", "gatherer_2"]
@@ -30,7 +31,7 @@ class Village(MultiAgentEnv):
         self.masks = config.get("masks", False)
         self.observation_spaces, self.action_spaces = {}, {}
         for agent in self.possible_agents:
-            observation_size, num_actions = self.sizes[agent.split("_")[0]]
+            observation_size, num_actions = SIZES[agent.split("_")[0]]
             space: gym.Space = gym.spaces.Box(-np.inf, np.inf, (observation_size,), np.float32)
             if self.masks:
                 mask = gym.spaces.MultiBinary(num_actions)
@@ -75,7 +76,7 @@ class Village(MultiAgentEnv):
         return {agent: self._observation(agent) for agent in self.possible_agents if there[agent]}
 
     def _observation(self, agent: str) -> Any:
-        observation_size, num_actions = self.sizes[agent.split("_")[0]]
+        observation_size, num_actions = SIZES[agent.split("_")[0]]
         values = np.zeros(observation_size, np.float32)
         values[:2] = self.episode, self.step_number
         if not self.masks:
