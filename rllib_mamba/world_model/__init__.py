@@ -1,7 +1,7 @@
 """The world model: plain torch, it knows nothing of RLlib."""
 
 from rllib_mamba.world_model.config import WorldModelConfig
-from rllib_mamba.world_model.losses import WorldModelOutputs, world_model_losses
+from rllib_mamba.world_model.losses import LOSSES, WorldModelOutputs, world_model_losses
 from rllib_mamba.world_model.predictions import StartStates, infer_start_states
 from rllib_mamba.world_model.rssm import LatentState
 from rllib_mamba.world_model.sampling import ModeSampler, RandomSampler, Sampler
@@ -9,6 +9,7 @@ from rllib_mamba.world_model.sequence import AlignedSequence, SequenceOptions, a
 from rllib_mamba.world_model.world_model import WorldModel
 
 __all__ = [
+    "LOSSES",
     "AlignedSequence",
     "LatentState",
     "ModeSampler",

@@ -1,5 +1,6 @@
 """The six losses of the world model (Egorov and Shpilman, 2022): each a small function of tensors."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from rllib_mamba.world_model.sampling import Sampler
 from rllib_mamba.world_model.sequence import AlignedSequence
 from rllib_mamba.world_model.world_model import WorldModel
 
+LOSSES = ("reconstruction", "reward", "continue", "available_action", "action_information", "kl")
 KL_POSTERIOR_WEIGHT = 0.2
 KL_EPSILON = 1e-7
 
@@ -36,6 +38,10 @@ class WorldModelOutputs:
     def total(self) -> Tensor:
         """Sum of the losses."""
         return torch.stack(list(self.losses.values())).sum()
+
+    def weighted_total(self, scales: Mapping[str, float]) -> Tensor:
+        """Sum of the losses, each times its scale; 1 where `scales` names none."""
+        return torch.stack([loss * scales.get(name, 1.0) for name, loss in self.losses.items()]).sum()
 
 
 def world_model_losses(

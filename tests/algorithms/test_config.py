@@ -60,6 +60,8 @@ def test_an_unknown_preset_names_the_nearest() -> None:
         ("critic_grad_clip_by_global_norm", -1.0, "above 0, or None"),
         ("mask_dead_agents", "yes", "True or False"),
         ("replay_observation_dtype", "float64", "'float32', 'float16'"),
+        ("loss_scales", {"rewards": 2.0}, "names among reconstruction, reward"),
+        ("loss_scales", {"reward": -1.0}, "at least 0"),
         ("update_every", 0, "at least 1, or 'episode'"),
         ("team_reward", "max", "'mean', 'sum'"),
     ],

@@ -14,6 +14,7 @@ from ray.rllib.utils.annotations import override
 from rllib_mamba.algorithms.mamba.presets import PAPER, PRESETS, SIZES
 from rllib_mamba.algorithms.team_config import TeamAlgorithmConfig
 from rllib_mamba.teams.metrics import DropModelOutputsCallback
+from rllib_mamba.world_model import LOSSES
 
 #: A number, or RLlib's schedule: [[env step, value], ...].
 Schedule = float | list[list[float]]
@@ -68,6 +69,9 @@ class MAMBAConfig(TeamAlgorithmConfig):
         self.world_model_lr: Schedule = 2e-4  # Adam; above 0, or a schedule by env steps.
         self.world_model_grad_clip_by_global_norm: float | None = 100.0  # Above 0, or None for no clipping.
         self.kl_balance = 0.2  # Weight of the KL's posterior side, the rest on the prior's; in [0, 1].
+        self.loss_scales: dict[
+            str, float
+        ] = {}  # Factors on world-model losses by name, at least 0; 1 where none is given.
         self.predict_action_mask: bool | None = None  # Learn which actions are legal; None: where there are masks.
 
         # How a replayed sequence is read. The defaults mend what the published code leaves wanting; see `paper`.
@@ -134,6 +138,7 @@ class MAMBAConfig(TeamAlgorithmConfig):
         world_model_lr: Schedule = NotProvided,
         world_model_grad_clip_by_global_norm: float | None = NotProvided,
         kl_balance: float = NotProvided,
+        loss_scales: dict[str, float] = NotProvided,
         predict_action_mask: bool | None = NotProvided,
         mask_dead_agents: bool = NotProvided,
         mask_communication: bool = NotProvided,
@@ -288,6 +293,10 @@ class MAMBAConfig(TeamAlgorithmConfig):
         for name, choices in _CHOICES.items():
             value = getattr(self, name)
             _require(value in choices, name, value, f"one of {', '.join(map(repr, choices))}")
+        for loss, scale in self.loss_scales.items():
+            _require(loss in LOSSES, "loss_scales", {loss: scale}, f"names among {', '.join(LOSSES)}")
+            valid = isinstance(scale, int | float) and 0 <= scale < math.inf
+            _require(valid, "loss_scales", {loss: scale}, "finite numbers of at least 0")
         every = self.update_every
         _require(
             every == "episode" or (isinstance(every, int) and every >= 1),

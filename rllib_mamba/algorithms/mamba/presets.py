@@ -21,6 +21,7 @@ PAPER: dict[str, Any] = {
     "num_epochs": 5,
     "minibatch_size": 2000,
     "kl_balance": 0.2,
+    "loss_scales": {},
     "absorbing_steps": 2,
     "communication": True,
     "communication_layers": 3,

@@ -18,7 +18,7 @@ from rllib_mamba.envs.flatland.decisions import (
     rail_action,
 )
 from rllib_mamba.envs.flatland.maps import make_simulator, new_episode
-from rllib_mamba.envs.flatland.observation import OBSERVATION_SIZE, TreeObservation
+from rllib_mamba.envs.flatland.observation import TreeObservation
 from rllib_mamba.envs.flatland.rewards import RewardShaper
 from rllib_mamba.envs.flatland.scaling import scaled
 from rllib_mamba.envs.flatland.settings import FlatlandSettings
@@ -30,7 +30,8 @@ _STOP_TRAIN = 4
 class FlatlandEnv(MultiAgentEnv):
     """Trains that share a rail network and have to reach their targets; each is an agent, "train_0" and so on.
 
-    Observation: (205,) float32, see `observation.py`. Actions: 0 takes the leftmost branch, 1 the second one, 2 stops.
+    Observation: (205,) float32 (fewer with a smaller `tree_depth`), see `observation.py`. Actions: 0 takes the leftmost
+    branch, 1 the second one, 2 stops.
     Where a train has nothing to decide (off the decision cells, or broken down) it goes on whatever action is given.
     A train that has arrived or is deadlocked has terminated for good: its last observation comes with its termination.
     `infos["__common__"]` holds `comm_mask` (n, n) int8, 1 at [i, j] where train i may hear train j (those it met on its
@@ -55,7 +56,7 @@ class FlatlandEnv(MultiAgentEnv):
         self.agents = list(self.possible_agents)
         super().__init__()
         self.observation_spaces: dict[str, gym.Space] = {
-            agent_id: gym.spaces.Box(-np.inf, np.inf, (OBSERVATION_SIZE,), np.float32)
+            agent_id: gym.spaces.Box(-np.inf, np.inf, (self.settings.observation_size,), np.float32)
             for agent_id in self.possible_agents
         }
         self.action_spaces: dict[str, gym.Space] = {
@@ -175,6 +176,8 @@ class FlatlandEnv(MultiAgentEnv):
         observations, met = self._observer.observe(self._trains, self._deadlocked)
         if self.settings.scaled_features:
             observations = scaled(observations)
+        # Branches come breadth first: a shallower tree is the beginning of a deeper one.
+        observations = np.ascontiguousarray(observations[:, : self.settings.observation_size])
         forced = [
             is_forced(train, deadlocked, self._graph.decisions)
             for train, deadlocked in zip(self._trains, self._deadlocked, strict=True)

@@ -52,6 +52,8 @@ class FlatlandSettings:
     timetable: str = ALL_AT_ONCE
     """`all_at_once`: every train may depart at once, and the episode stops after
     8 * (width + height + trains / cities) steps. `flatland`: Flatland's own departures and episode limit."""
+    tree_depth: int = 3
+    """Levels of branches ahead that a train observes, 1 to 3: 37, 93 or the paper's 205 features."""
     scaled_features: bool = False
     """Give distances in the observation on scales near 1 (see `scaling.py`) instead of the paper's."""
     action_masks: bool = False
@@ -69,6 +71,8 @@ class FlatlandSettings:
         self._check_at_least("max_rail_pairs_in_city", 1)
         self._check_at_least("malfunction_rate", 0)
         self._check_at_least("min_malfunction_duration", 1)
+        if self.tree_depth not in (1, 2, 3):
+            raise ValueError(f"tree_depth must be 1, 2 or 3, got {self.tree_depth}")
         self._check_at_least("unreachable_distance", 1)
         if self.max_malfunction_duration < self.min_malfunction_duration:
             raise ValueError(
@@ -95,6 +99,11 @@ class FlatlandSettings:
                 hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(names)}"
                 raise ValueError(f"unknown option {key!r} in the configuration of the Flatland environment: {hint}")
         return cls(**config)
+
+    @property
+    def observation_size(self) -> int:
+        """Features that a train observes: nine of its own, fourteen for each of its 2, 6 or 14 branches."""
+        return 9 + 14 * (2 ** (self.tree_depth + 1) - 2)
 
     @property
     def episode_limit(self) -> int:

@@ -1,6 +1,7 @@
 """Options beyond the paper: action masks and scaled features."""
 
 import numpy as np
+import pytest
 
 from rllib_mamba.envs.flatland import PRESETS
 from rllib_mamba.envs.flatland.environment import FlatlandEnv
@@ -40,6 +41,15 @@ def test_scaled_episodes_are_the_same_episodes_on_scales_near_one() -> None:
         observations = {agent: observation for agent, observation in observations.items() if not ends[agent]}
         if ends["__all__"]:
             break
+
+
+@pytest.mark.parametrize(("depth", "size"), [(1, 37), (2, 93), (3, 205)])
+def test_a_shallower_tree_is_the_beginning_of_the_deepest(depth: int, size: int) -> None:
+    shallow, deep = FlatlandEnv({**DEBUG, "seed": 2, "tree_depth": depth}), FlatlandEnv({**DEBUG, "seed": 2})
+    assert shallow.observation_spaces["train_0"].shape == (size,)
+    few, all_features = shallow.reset()[0], deep.reset()[0]
+    for agent, features in few.items():
+        np.testing.assert_array_equal(features, all_features[agent][:size])
 
 
 def test_masked_actions_make_no_difference() -> None:
