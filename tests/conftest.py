@@ -3,12 +3,20 @@ from collections.abc import Iterator
 import pytest
 import ray
 
+CPUS = 4
 
-@pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[None]:
-    """One cluster with four logical CPUs for all tests that need no other."""
-    if ray.is_initialized():
+
+@pytest.fixture(scope="module")
+def ray_cluster() -> None:
+    """The cluster with four logical CPUs that all tests share which need no other."""
+    if ray.is_initialized() and ray.cluster_resources().get("CPU") != CPUS:
         ray.shutdown()
-    ray.init(address="local", num_cpus=4, num_gpus=0, include_dashboard=False, log_to_driver=False)
+    if not ray.is_initialized():
+        ray.init(address="local", num_cpus=CPUS, num_gpus=0, include_dashboard=False, log_to_driver=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_cluster_is_left() -> Iterator[None]:
+    """Ends with the tests what they have started."""
     yield
     ray.shutdown()

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from small_envs import Fragile
 
-from rllib_mamba import MAMBA, MAMBAConfig
+from rllib_mamba import MAMBAConfig
 from rllib_mamba.replay import TeamReplayBuffer
 from rllib_mamba.teams.errors import EnvironmentDataError
 
@@ -25,20 +25,6 @@ def fragile(**env_config: Any) -> MAMBAConfig:
         .env_runners(num_envs_per_env_runner=1, rollout_fragment_length=8)
         .debugging(log_level="ERROR")
     )
-
-
-@pytest.fixture
-def build() -> Iterator[Callable[[MAMBAConfig], MAMBA]]:
-    """Builds algorithms and stops them after the test."""
-    algorithms = []
-
-    def make(config: MAMBAConfig) -> MAMBA:
-        algorithms.append(config.build_algo())
-        return algorithms[-1]
-
-    yield make
-    for algorithm in algorithms:
-        algorithm.stop()
 
 
 def check_sequences(buffer: TeamReplayBuffer) -> set[int]:

@@ -1,6 +1,6 @@
 """Several teams under one MAMBA: trained, frozen and heuristic ones, with agents that come and go."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -50,20 +50,6 @@ def village(policies_to_train: Any = None, **env_config: Any) -> MAMBAConfig:
         .preset("debug")
         .debugging(seed=1)
     )
-
-
-@pytest.fixture
-def build() -> Iterator[Callable[[MAMBAConfig], MAMBA]]:
-    """Builds algorithms and stops them after the test."""
-    algorithms = []
-
-    def make(config: MAMBAConfig) -> MAMBA:
-        algorithms.append(config.build_algo())
-        return algorithms[-1]
-
-    yield make
-    for algorithm in algorithms:
-        algorithm.stop()
 
 
 def weights_of(algorithm: MAMBA, team: str) -> dict[str, np.ndarray]:
@@ -166,12 +152,11 @@ def test_a_team_that_there_is_not(change: Callable, message: str) -> None:
         config.build_algo()
 
 
-def test_legal_actions_only() -> None:
+def test_legal_actions_only(build: Callable) -> None:
     """The village itself refuses actions that its masks forbid, for learned and for sampled ones."""
     torch.manual_seed(0)
-    algorithm = village(masks=True).build_algo()
+    algorithm = build(village(masks=True))
     for explore in (True, False):
         episodes = algorithm.env_runner.sample(num_episodes=8, explore=explore)
         actions = np.concatenate([episode.agent_episodes["hunter"].get_actions()[1::2] for episode in episodes])
         assert len(actions)
-    algorithm.stop()

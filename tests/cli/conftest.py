@@ -26,6 +26,8 @@ def cluster() -> Iterator[None]:
     """One cluster with two CPUs for all tests that need none of their own."""
     import ray
 
+    # Other tests may have left theirs.
+    ray.shutdown()
     ray.init(address="local", num_cpus=2, num_gpus=0, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()

@@ -128,6 +128,8 @@ class MAMBALearner(TorchLearner):
     def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
         """Moves the entropy schedules on with the env steps."""
         super().before_gradient_based_update(timesteps=timesteps)
+        # RLlib logs them once, which leaves NaN for every later iteration.
+        self._log_trainable_parameters()
         for schedule in self._entropy_schedules.values():
             schedule.update(timestep=timesteps.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0))
 
@@ -149,15 +151,16 @@ class MAMBALearner(TorchLearner):
     ) -> Tensor:
         world_model = module.networks.world_model.train()
         outputs = world_model_losses(world_model, sequence, self.sampler, config.kl_balance)
+        total = outputs.weighted_total(config.loss_scales)
         norm = gradient_step(
-            outputs.total,
+            total,
             world_model,
             self.get_optimizer(module_id, "world_model"),
             self._before_step({world_model: config.world_model_grad_clip_by_global_norm}),
         )
         losses = {f"{name}_loss": loss.detach() for name, loss in outputs.losses.items()}
         self._log(module_id, losses | outputs.metrics | {"world_model_gradient_norm": norm})
-        return outputs.total.detach()
+        return total.detach()
 
     def _update_agent(
         self, module_id: str, module: MAMBARLModule, config: MAMBAConfig, sequence: AlignedSequence

@@ -109,11 +109,11 @@ class MAMBA(Algorithm):
         return bool(self.replay_buffers) and all(buffer.can_sample() for buffer in self.replay_buffers.values())
 
     def _update(self, phase: str) -> None:
-        with self.metrics.log_time((TIMERS, "replay_sample")):
+        with self._timed("replay_sample"):
             batch = {
                 team: SampleBatch(buffer.sample(self.config.batch_size)) for team, buffer in self.replay_buffers.items()
             }
-        with self.metrics.log_time((TIMERS, f"{phase}_update")):
+        with self._timed(f"{phase}_update"):
             results = self.learner_group.update(
                 batch=MultiAgentBatch(batch, env_steps=self.config.batch_size * self.config.sequence_length),
                 timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: self.update_schedule.env_steps},
@@ -121,8 +121,12 @@ class MAMBA(Algorithm):
             )
         self.metrics.aggregate(results, key=LEARNER_RESULTS)
 
+    def _timed(self, phase: str) -> Any:
+        """Logs the seconds that a phase takes in an iteration, its calls together."""
+        return self.metrics.log_time((TIMERS, phase), reduce="sum")
+
     def _sync_weights(self) -> None:
-        with self.metrics.log_time((TIMERS, SYNCH_WORKER_WEIGHTS_TIMER)):
+        with self._timed(SYNCH_WORKER_WEIGHTS_TIMER):
             self.env_runner_group.sync_weights(
                 from_worker_or_learner_group=self.learner_group,
                 policies=list(self.replay_buffers),
@@ -130,7 +134,7 @@ class MAMBA(Algorithm):
             )
 
     def _collect(self) -> None:
-        with self.metrics.log_time((TIMERS, "env_runner_sample")):
+        with self._timed("env_runner_sample"):
             episodes, results = synchronous_parallel_sample(
                 worker_set=self.env_runner_group,
                 sample_timeout_s=self.config.sample_timeout_s,
@@ -140,7 +144,7 @@ class MAMBA(Algorithm):
         # Not at the end of an iteration only: it ends when enough has been sampled.
         raise_data_errors(self.env_runner_group)
         self.metrics.aggregate(results, key=ENV_RUNNER_RESULTS)
-        with self.metrics.log_time((TIMERS, "replay_add")):
+        with self._timed("replay_add"):
             for team, buffer in self.replay_buffers.items():
                 buffer.add_episodes(episodes, team)
         self.update_schedule.collected(
