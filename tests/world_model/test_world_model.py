@@ -189,6 +189,12 @@ class TestLosses:
         with pytest.raises(ValueError, match="no `action_mask`"):
             world_model_losses(build(predict_action_mask=True), align(batch(), OURS), SAMPLER)
 
+    def test_scales_weigh_the_losses_by_name(self):
+        outputs = world_model_losses(build(), align(batch(), OURS), SAMPLER)
+        expected = outputs.total + 9 * outputs.losses["reward"] - outputs.losses["kl"]
+        torch.testing.assert_close(outputs.weighted_total({"reward": 10.0, "kl": 0.0}), expected)
+        torch.testing.assert_close(outputs.weighted_total({}), outputs.total)
+
     def test_every_parameter_gets_a_gradient(self):
         model = build(predict_action_mask=True, communication_dropout=0.1).train()
         sequence = align(cut_after(2) | {"action_mask": torch.rand(B, T, N, A) > 0.5}, OURS)
