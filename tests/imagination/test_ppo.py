@@ -150,3 +150,14 @@ class TestPrepare:
         experience = prepare(rollout, critic, target, options)
         torch.testing.assert_close(experience.returns, prepare(rollout, target, None, options).returns)
         torch.testing.assert_close(experience.returns - experience.advantage, critic(experience.features).detach())
+
+    def test_an_own_reward_concerns_nobody_else(self):
+        torch.manual_seed(3)
+        critic = Critic(self.FEATURES, 8)
+        rollout = self.rollout(None)
+        changed = rollout._replace(reward=rollout.reward + torch.tensor([0.0, 1.0]))
+        for shared in (True, False):
+            options = ImaginationOptions(horizon=self.LENGTH, shared_reward=shared)
+            first, second = (prepare(each, critic, None, options) for each in (rollout, changed))
+            assert torch.equal(first.returns[:, 0], second.returns[:, 0]) is not shared
+            assert not torch.equal(first.returns[:, 1], second.returns[:, 1])
