@@ -4,12 +4,12 @@ import logging
 import math
 import os
 import warnings
-from collections.abc import Mapping
 from typing import Any
 
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
+from rllib_mamba.algorithms.resources import require_local_gpu, require_resources
 from rllib_mamba.cli.errors import CommandError, UsageError, one_line
 from rllib_mamba.cli.options import TrainOptions
 
@@ -79,23 +79,17 @@ def total(bundles: list[dict[str, float]], kind: str) -> float:
     return sum(bundle.get(kind, 0) for bundle in bundles)
 
 
-def check_fits(bundles: list[dict[str, float]], available: Mapping[str, float], main_process_counts: bool) -> None:
-    """Raises CommandError where a trial needs more of anything than the cluster has in all.
+def check_fits(config: AlgorithmConfig, bundles: list[dict[str, float]], in_process: bool) -> None:
+    """Raises CommandError where a trial needs more of anything than the cluster has.
 
-    A run in this process (`main_process_counts` False) takes no share of the cluster for its main process.
+    A run `in_process` takes nothing from the cluster for its main process.
     """
-    counted = bundles if main_process_counts else bundles[1:]
-    for kind in sorted({kind for bundle in counted for kind in bundle}):
-        needed, has = total(counted, kind), available.get(kind, 0)
-        if needed <= has:
-            continue
-        advice = {
-            "CPU": "Lower --num-env-runners or --num-learners, or raise --ray-num-cpus.",
-            "GPU": "Lower --num-gpus-per-learner, or raise --ray-num-gpus.",
-        }.get(kind, "Start Ray with that resource.")
-        raise CommandError(
-            f"a trial needs {needed:g} {kind}s ({_share(counted, kind)}) but the cluster has {has:g}. {advice}"
-        )
+    try:
+        if in_process:
+            require_local_gpu(config)
+        require_resources(config, bundles[1:] if in_process else bundles)
+    except ValueError as error:
+        raise CommandError(one_line(str(error))) from error
 
 
 def fit_env_runners(algorithm: type[Algorithm], config: AlgorithmConfig, cpus: float) -> str | None:
@@ -130,7 +124,3 @@ def give_spare_cpus(algorithm: type[Algorithm], config: AlgorithmConfig, cpus: f
         config.resources(num_cpus_for_main_process=min(config.num_cpus_for_main_process + spare, MAX_LEARNER_THREADS))
     elif config.num_learners and config.num_cpus_per_learner == defaults.num_cpus_per_learner:
         config.learners(num_cpus_per_learner=min(1 + spare // config.num_learners, MAX_LEARNER_THREADS))
-
-
-def _share(bundles: list[dict[str, float]], kind: str) -> str:
-    return " + ".join(f"{bundle.get(kind, 0):g}" for bundle in bundles if bundle.get(kind, 0))

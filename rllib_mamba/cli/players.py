@@ -9,6 +9,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from rllib_mamba import registry
 from rllib_mamba.algorithms.team_config import TeamAlgorithmConfig
 from rllib_mamba.cli.checkpoint import CheckpointInfo, read_checkpoint
@@ -91,6 +93,8 @@ def play_episodes(checkpoint: CheckpointInfo, path: str, options: EvaluateOption
 
 class _Player:
     def __init__(self, checkpoint: CheckpointInfo, options: EvaluateOptions) -> None:
+        # One observation at a time is too little work to share: threads would wait for each other most of the time.
+        torch.set_num_threads(1)
         self._config = checkpoint.config
         self._video_dir = options.video_dir
         log = EpisodeLog(with_frames=options.video_dir is not None, show=bool(options.render))

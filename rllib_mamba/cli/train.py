@@ -76,7 +76,7 @@ def _fit(experiment: Experiment, options: TrainOptions, own_cluster: bool, in_pr
         trials = experiment.tune_config.num_samples
         cluster.give_spare_cpus(algorithm, config, resources.get("CPU", 0), trials)
     bundles = cluster.requested_bundles(algorithm, config)
-    cluster.check_fits(bundles, resources, main_process_counts=not in_process)
+    cluster.check_fits(config, bundles, in_process)
 
 
 def _headline(experiment: Experiment, options: TrainOptions) -> str:

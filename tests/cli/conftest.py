@@ -1,12 +1,14 @@
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import ray
 
 from rllib_mamba.cli.main import main
 
+CPUS = 2
 PPO = ["--algo", "PPO", "--env", "CartPole-v1", "--num-env-runners", "0"]
 TINY_PPO = [*PPO, "-c", "train_batch_size_per_learner=128", "-c", "minibatch_size=64", "-c", "num_epochs=1"]
 TINY_MAMBA = ["--algo", "MAMBA", "--env", "symbol_game", "--preset", "debug", "-c", "env_config.episode_length=4"]
@@ -21,16 +23,13 @@ class Ran:
     error: str
 
 
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[None]:
-    """One cluster with two CPUs for all tests that need none of their own."""
-    import ray
-
-    # Other tests may have left theirs.
-    ray.shutdown()
-    ray.init(address="local", num_cpus=2, num_gpus=0, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
+@pytest.fixture
+def cluster() -> None:
+    """A cluster with two CPUs, the one that is there if it is such a one."""
+    if ray.is_initialized() and ray.cluster_resources().get("CPU") != CPUS:
+        ray.shutdown()
+    if not ray.is_initialized():
+        ray.init(address="local", num_cpus=CPUS, num_gpus=0, include_dashboard=False, log_to_driver=False)
 
 
 @pytest.fixture
@@ -47,7 +46,7 @@ def rllib(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
 
 
 @pytest.fixture(scope="session")
-def trained(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Gives the checkpoint of a short run of PPO or MAMBA, trained in this process when it is first asked for."""
     checkpoints: dict[str, Path] = {}
 
@@ -56,6 +55,7 @@ def trained(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Callable
             results = tmp_path_factory.mktemp(algorithm)
             arguments = {"PPO": TINY_PPO, "MAMBA": TINY_MAMBA}[algorithm]
             stop = ["--stop-iters", "2", "--seed", "1", "--local-mode", "--local-dir", str(results)]
+            stop += [] if ray.is_initialized() else ["--ray-num-cpus", str(CPUS)]
             assert main(["train", *arguments, *stop]) == 0
             [checkpoints[algorithm]] = results.glob("default/*/checkpoint_000000")
         return checkpoints[algorithm]

@@ -80,8 +80,8 @@ def test_an_environment_of_several_agents_is_asked_for_by_teams(rllib: Callable,
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--num-env-runners", "7"], "needs 8 CPUs (1 + 1 + 1 + 1 + 1 + 1 + 1 + 1) but the cluster has 2"),
-        (["--num-env-runners", "0", "--num-gpus-per-learner", "1"], "needs 1 GPUs (1) but the cluster has 0"),
+        (["--num-env-runners", "7"], "needs 8 CPUs, but the Ray cluster has 2"),
+        (["--num-env-runners", "0", "--num-gpus-per-learner", "1"], "needs 1 GPUs, but the Ray cluster has 0"),
     ],
 )
 def test_more_than_the_cluster_has_is_no_silent_wait(

@@ -10,6 +10,7 @@ import pytest
 import torch
 from ray.rllib.core.rl_module.rl_module import RLModule
 
+from rllib_mamba import MAMBA, MAMBAPolicy
 from rllib_mamba.cli.statistics import bootstrap_mean
 
 
@@ -126,3 +127,15 @@ def test_bootstrap_interval_covers_the_mean_as_often_as_it_says() -> None:
 
     assert 86 <= covered <= 100
     assert bootstrap_mean([2.0, 2.0]) == {"mean": 2.0, "low": 2.0, "high": 2.0}
+
+
+def test_the_policy_of_a_team_plays_as_its_module_does(
+    trained: Callable, rllib: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = (trained("MAMBA"), "--episodes", 4, "-c", "env_config.episode_length=12")
+    monkeypatch.setattr(MAMBA, "policy_class", None, raising=False)
+    module = report(rllib, tmp_path / "module.json", *arguments)
+    monkeypatch.setattr(MAMBA, "policy_class", MAMBAPolicy, raising=False)
+    policy = report(rllib, tmp_path / "policy.json", *arguments)
+
+    assert policy == module
