@@ -85,7 +85,9 @@ def assert_same(actual: Mapping[str, Any], expected: Mapping[str, Any], but: Ite
     """Equal in every number, bit for bit."""
     assert actual.keys() == expected.keys()
     different = [name for name in expected if not np.array_equal(actual[name], expected[name], equal_nan=True)]
-    assert not set(different) - set(but), {name: (actual[name], expected[name]) for name in different}
+    assert not set(different) - set(but), {
+        name: (np.ravel(actual[name])[:3], np.ravel(expected[name])[:3]) for name in different
+    }
 
 
 def assert_different(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> None:

@@ -70,6 +70,10 @@ class MAMBALearner(TorchLearner):
         # The phases call submodules, which would go around DDP's forward hooks: the gradients are averaged in
         # `_before_step` instead, and all learners start from the first one's weights.
         if self.distributed:
+            # One seed for all, as in a checkpoint: each learner adds its index.
+            seed = torch.tensor([self._seed], device=self._device)
+            torch.distributed.broadcast(seed, src=0)
+            self._seed = int(seed)
             for module in self.module.values():
                 if isinstance(module, nn.Module):
                     for tensor in module.state_dict().values():
