@@ -1,9 +1,10 @@
-"""The 205 features on scales that a small network can read.
+"""The features of the tree on scales that a small network can read.
 
 In the paper's features distances are d / 100 - 10 and absent ones 0: a cell more or less is a thousandth of the number.
-Here a distance d becomes the nearness 1 - 2 d / range in [-1, 1], -1 from `range` on and where there is none, and the
-differences of target distances are multiplied so that `DIFFERENCE_RANGE` cells count as one, within [-1, 1]. All other
-features are left as they are.
+Here every distance d becomes a nearness 1 - 2 d / range in [-1, 1], which is -1 from `range` cells on and where there
+is nothing: the distances to the target, to the first train and to the end of a branch, and the detour that a branch
+means. The gain in target distance at the end of a branch is in units of `BRANCH_DISTANCE_RANGE`. All other features are
+left as they are.
 """
 
 import numpy as np
@@ -12,11 +13,11 @@ from rllib_mamba.envs.flatland.observation import BRANCH_FEATURES, BRANCHES, OBS
 
 TARGET_DISTANCE_RANGE = 100.0
 BRANCH_DISTANCE_RANGE = 50.0
-DIFFERENCE_RANGE = 20.0
+DETOUR_RANGE = 5.0
 
+_CELLS_PER_UNIT = 100.0
 _ROOT_TARGET_DISTANCE = 5
-_BRANCH_DISTANCES = (1, 2)
-_BRANCH_DIFFERENCES = (4, 5)
+_BRANCH_EXISTS, _BRANCH_DISTANCES, _BRANCH_GAIN, _BRANCH_DETOUR = (0,), (1, 2), (4,), (5,)
 
 
 def _branch_columns(features: tuple[int, ...]) -> np.ndarray:
@@ -27,16 +28,21 @@ def _branch_columns(features: tuple[int, ...]) -> np.ndarray:
 _DISTANCES = np.concatenate([[_ROOT_TARGET_DISTANCE], _branch_columns(_BRANCH_DISTANCES)])
 _RANGES = np.full(len(_DISTANCES), BRANCH_DISTANCE_RANGE, np.float32)
 _RANGES[0] = TARGET_DISTANCE_RANGE
-_DIFFERENCES = _branch_columns(_BRANCH_DIFFERENCES)
+_EXISTS, _GAINS, _DETOURS = (_branch_columns(features) for features in (_BRANCH_EXISTS, _BRANCH_GAIN, _BRANCH_DETOUR))
 
 
 def scaled(observations: np.ndarray) -> np.ndarray:
     """Observations (..., 205) float32 of the paper on the scales above; a new array."""
     assert observations.shape[-1] == OBSERVATION_SIZE
     result = observations.copy()
-    features = observations[..., _DISTANCES]
-    nearness = 1.0 - 2.0 * 100.0 * (features + 10.0) / _RANGES
+    distances = observations[..., _DISTANCES]
     # Zero stands for an unreachable distance, and on a branch for a train that is not there.
-    result[..., _DISTANCES] = np.where(features == 0.0, -1.0, np.clip(nearness, -1.0, 1.0))
-    result[..., _DIFFERENCES] = np.clip(observations[..., _DIFFERENCES] * (100.0 / DIFFERENCE_RANGE), -1.0, 1.0)
+    result[..., _DISTANCES] = np.where(distances == 0.0, -1.0, _nearness(_CELLS_PER_UNIT * (distances + 10.0), _RANGES))
+    result[..., _GAINS] = np.clip(observations[..., _GAINS] * (_CELLS_PER_UNIT / BRANCH_DISTANCE_RANGE), -1.0, 1.0)
+    detours = _CELLS_PER_UNIT * observations[..., _DETOURS]
+    result[..., _DETOURS] = np.where(observations[..., _EXISTS] == 0.0, -1.0, _nearness(detours, DETOUR_RANGE))
     return result
+
+
+def _nearness(distance: np.ndarray, distance_range: np.ndarray | float) -> np.ndarray:
+    return np.clip(1.0 - 2.0 * distance / distance_range, -1.0, 1.0)

@@ -5,7 +5,7 @@ import pytest
 
 from rllib_mamba.envs.flatland import PRESETS
 from rllib_mamba.envs.flatland.environment import FlatlandEnv
-from rllib_mamba.envs.flatland.scaling import DIFFERENCE_RANGE, TARGET_DISTANCE_RANGE, scaled
+from rllib_mamba.envs.flatland.scaling import BRANCH_DISTANCE_RANGE, DETOUR_RANGE, TARGET_DISTANCE_RANGE, scaled
 
 DEBUG = PRESETS["flatland_debug"]
 
@@ -14,15 +14,20 @@ def test_distances_become_nearness_and_differences_fractions() -> None:
     features = np.zeros((1, 205), np.float32)
     features[0, 5] = 25 / 100 - 10
     features[0, 9 + 1] = 10 / 100 - 10
+    features[0, 9] = 1.0
     features[0, 9 + 4] = -5 / 100
-    features[0, 9 + 5] = 9.5
+    features[0, 9 + 5] = 2 / 100
     features[0, 9 + 6] = 1.0
+    features[0, 9 + 14] = 1.0
+    features[0, 9 + 14 + 5] = 9.5
     result = scaled(features)[0]
     np.testing.assert_allclose(result[5], 1 - 2 * 25 / TARGET_DISTANCE_RANGE, atol=1e-4)
     np.testing.assert_allclose(result[9 + 1], 1 - 2 * 10 / 50, atol=1e-4)
     np.testing.assert_allclose(result[9 + 2], -1.0)
-    np.testing.assert_allclose(result[9 + 4], -5 / DIFFERENCE_RANGE, atol=1e-6)
-    assert result[9 + 5] == 1.0
+    np.testing.assert_allclose(result[9 + 4], -5 / BRANCH_DISTANCE_RANGE, atol=1e-6)
+    np.testing.assert_allclose(result[9 + 5], 1 - 2 * 2 / DETOUR_RANGE, atol=1e-5)
+    assert result[9 + 14 + 5] == -1.0
+    assert result[9 + 28 + 5] == -1.0
     assert result[9 + 6] == 1.0
     assert features[0, 9 + 2] == 0.0
 
