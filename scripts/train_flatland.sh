@@ -5,5 +5,5 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
 prepare_environment flatland,reports
-exec "$VENV/bin/rllib" train --algo MAMBA --env flatland_5_agents --preset small --stop-timesteps 100000 \
+exec "$VENV/bin/rllib" train file tuned_examples/mamba/flatland_5_agents_small.py \
     --experiment-name flatland_5_agents_small --local-dir results "$@"

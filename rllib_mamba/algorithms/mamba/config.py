@@ -90,7 +90,7 @@ class MAMBAConfig(TeamAlgorithmConfig):
         self.critic_grad_clip_by_global_norm: float | None = 100.0  # Above 0, or None.
         self.gamma = 0.99  # Discount per step; in (0, 1].
         self.gae_lambda = 0.95  # Lambda of the lambda-return; in [0, 1].
-        self.entropy_coeff: Schedule = 1e-3  # Weight of the policy's entropy; at least 0, or a schedule by env steps.
+        self.entropy_coeff: Schedule = 0.01  # Weight of the policy's entropy; at least 0, or a schedule by env steps.
         self.entropy_decay = 0.99998  # Factor on that weight after every minibatch; in (0, 1].
         self.clip_param = 0.2  # PPO's clip of the probability ratio; above 0.
         self.num_epochs = 5  # PPO epochs over the imagined rows; at least 1.
