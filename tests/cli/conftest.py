@@ -1,10 +1,13 @@
+import logging
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import ray
+import torch
 
 from rllib_mamba.cli.main import main
 
@@ -21,6 +24,20 @@ class Ran:
     code: int
     out: str
     error: str
+
+
+@pytest.fixture(autouse=True)
+def process_as_before() -> Iterator[None]:
+    """Undoes what the command sets for its process: log levels, environment variables, threads."""
+    loggers = [logging.getLogger(name) for name in ("", "ray", "ray.tune", "ray.rllib", "rllib_mamba")]
+    levels, threads, variables = [logger.level for logger in loggers], torch.get_num_threads(), dict(os.environ)
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+    torch.set_num_threads(threads)
+    for name in set(os.environ) - set(variables):
+        del os.environ[name]
+    os.environ.update(variables)
 
 
 @pytest.fixture
