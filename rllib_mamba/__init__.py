@@ -27,8 +27,16 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def _ray_is_installed() -> bool:
+    try:
+        return importlib.util.find_spec("ray") is not None
+    except ImportError:
+        # Nothing of Ray has run yet: somebody forbids it to be imported.
+        return False
+
+
 # Where Ray is not installed an exported policy still loads (`MAMBAPolicy.load`).
-if importlib.util.find_spec("ray") is not None:
+if _ray_is_installed():
     from rllib_mamba.registry import register
 
     register()

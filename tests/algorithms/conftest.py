@@ -12,7 +12,7 @@ import pytest
 from rllib_mamba import MAMBA, MAMBAConfig
 
 HERE = Path(__file__).parent
-RUNS = ("symbol_game", "annealed", "two_teams")
+RUNS = ("symbol_game", "annealed", "two_teams", "signals")
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +48,30 @@ def build() -> Iterator[Callable[[MAMBAConfig], MAMBA]]:
     yield make
     for algorithm in algorithms:
         algorithm.stop()
+
+
+@pytest.fixture(scope="session")
+def signals_checkpoint(killed_run: Path) -> Path:
+    """A checkpoint of a team that has learned a little in a game with masks, deaths and agents of different sizes."""
+    return killed_run / "signals" / "checkpoint"
+
+
+@pytest.fixture(scope="session")
+def exported(signals_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a process without a cluster exported, after its policy had acted as RLlib's module does."""
+    directory = tmp_path_factory.mktemp("exported")
+    run_script("without_cluster.py", signals_checkpoint, directory)
+    return directory
+
+
+def run_script(name: str, *arguments: object) -> None:
+    """Runs a program beside the tests, which must succeed."""
+    command = [sys.executable, HERE / name, *map(str, arguments)]
+    process = subprocess.run(command, capture_output=True, text=True, cwd=HERE, timeout=240)
+    assert process.returncode == 0, process.stderr[-4000:]
+
+
+@pytest.fixture
+def script() -> Callable[..., None]:
+    """`run_script`."""
+    return run_script

