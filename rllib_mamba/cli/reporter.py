@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-from rllib_mamba.cli.progress import Progress, ProgressTracker, duration
+from rllib_mamba.cli.errors import did_you_mean
+from rllib_mamba.cli.progress import EPISODE_METRICS, RETURN, Progress, ProgressTracker, duration
+from rllib_mamba.cli.settings import flatten
 
 LINE_INTERVAL = 5.0
 HEARTBEAT_INTERVAL = 30.0
@@ -36,6 +38,7 @@ class Reporter:
         self._trackers: dict[str, ProgressTracker] = {}
         self._printed: dict[str, float] = {}
         self._unprinted: dict[str, Progress] = {}
+        self._stop_names_checked = False
         self._last_sign = clock()
         self._lock = threading.RLock()
         self._finished = threading.Event()
@@ -60,6 +63,9 @@ class Reporter:
         """Takes one training result of `trial`."""
         with self._lock:
             tracker = self._trackers.setdefault(trial, ProgressTracker(self._stop, self._clock))
+            if not self._stop_names_checked:
+                self._stop_names_checked = True
+                self._warn_of_unknown_criteria(result)
             progress = tracker.update(result)
             now = self._last_sign = self._clock()
             if now - self._printed.get(trial, -self._line_interval) >= self._line_interval:
@@ -90,6 +96,14 @@ class Reporter:
             for trial in list(self._unprinted):
                 self.ended(trial)
 
+    def _warn_of_unknown_criteria(self, result: Mapping[str, Any]) -> None:
+        known = flatten(result)
+        for name in self._stop:
+            # These come with the first finished episode or evaluation.
+            comes_later = name.startswith((RETURN, EPISODE_METRICS, "evaluation/"))
+            if name not in known and not comes_later:
+                self.say(f"The stop criterion {name} is no metric of the first results.{did_you_mean(name, known)}")
+
     def _write(self, text: str) -> None:
         print(text, file=self._stream, flush=True)
 
@@ -108,7 +122,10 @@ class Reporter:
 
 
 class LiveReporter(Reporter):
-    """Keeps one table with a row per trial at the foot of a terminal; lines appear above it."""
+    """Keeps one table at the foot of a terminal; lines appear above it.
+
+    A single trial has its numbers side by side in as many lines as the terminal needs, several have a row each.
+    """
 
     def __init__(self, stop: Mapping[str, float]) -> None:
         from rich.console import Console
@@ -135,14 +152,19 @@ class LiveReporter(Reporter):
         self._rows[trial] = progress
 
     def _table(self) -> Any:
+        from rich.columns import Columns
         from rich.table import Table
 
         with self._lock:
-            columns = {name for row in self._rows.values() for name in _columns(row)}
-            ordered = [name for row in self._rows.values() for name in _columns(row)]
-            headers = sorted(columns, key=ordered.index)
+            if len(self._rows) == 1:
+                [row] = self._rows.values()
+                return Columns(
+                    [f"{name} [bold]{value}[/bold]" for name, value in _columns(row).items()], padding=(0, 3)
+                )
+            headers = list(dict.fromkeys(name for row in self._rows.values() for name in _columns(row)))
             table = Table(box=None)
-            table.add_column("trial")
+            if headers:
+                table.add_column("trial")
             for header in headers:
                 table.add_column(header, justify="right")
             for trial, row in self._rows.items():

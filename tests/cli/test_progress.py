@@ -1,10 +1,11 @@
 import io
+import re
 import time
 
 import pytest
 
 from rllib_mamba.cli.progress import ProgressTracker, duration
-from rllib_mamba.cli.reporter import Reporter
+from rllib_mamba.cli.reporter import LiveReporter, Reporter
 
 
 class Clock:
@@ -123,3 +124,31 @@ def test_silence_is_broken_while_nothing_comes() -> None:
             time.sleep(0.02)
 
     assert "training, " in stream.getvalue()
+
+
+def test_a_criterion_that_is_no_metric_is_pointed_out_once() -> None:
+    stream = io.StringIO()
+    criteria = {"training_iterations": 3, "env_runners/episode_return_mean": 1.0}
+    with Reporter(criteria, stream, line_interval=0) as reporter:
+        reporter.result("trial", result(1, 10))
+        reporter.result("trial", result(2, 20))
+
+    [warning] = [line for line in stream.getvalue().splitlines() if "criterion" in line]
+    assert "training_iterations is no metric" in warning
+    assert "Did you mean training_iteration" in warning
+
+
+@pytest.mark.parametrize("trials", [1, 2])
+def test_a_terminal_shows_every_number_however_narrow(trials: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stdout", stream)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(80 * trials))
+    with LiveReporter({"training_iteration": 4}) as reporter:
+        for trial in ("first", "second")[:trials]:
+            reporter.started(trial)
+            reporter.result(trial, result(1, 12345, env_runners={"episode_metrics": {"arrived": 0.125}}))
+
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
+    for text in ("first: training", "12,345", "arrived", "0.125"):
+        assert text in shown
