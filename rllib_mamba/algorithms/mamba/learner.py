@@ -54,16 +54,13 @@ class MAMBALearner(TorchLearner):
     #: How latents, actions and action masks are drawn; a subclass may take `ModeSampler` for exact comparisons.
     sampler: Sampler = RandomSampler()
 
-    @override(TorchLearner)
-    def build(self) -> None:
-        """Builds modules and optimizers, and the counters of updates and minibatches."""
-        seed = self.config.seed
-        self._seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._seed = int(np.random.SeedSequence(self.config.seed).generate_state(1)[0])
         self._num_updates = 0
         self._num_actor_minibatches: dict[str, int] = defaultdict(int)
         self._entropy_schedules: dict[str, Scheduler] = {}
         self._phase = WORLD_MODEL_PHASE
-        super().build()
 
     @override(TorchLearner)
     def _make_modules_ddp_if_necessary(self) -> None:
