@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,16 @@ from rllib_mamba.teams.errors import EnvironmentDataError
 _SECONDS_TO_ANSWER = 10.0
 
 
+class _NoTracesOfBadInput(logging.Filter):
+    """Keeps RLlib from logging as a crash, with advice that does not help, what is raised as an error anyway."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.exc_info is None or not isinstance(record.exc_info[1], EnvironmentDataError)
+
+
+_NO_TRACES_OF_BAD_INPUT = _NoTracesOfBadInput()
+
+
 class TeamEnvRunner(MultiAgentEnvRunner):
     """RLlib's own env runner, except that bad input is raised as what it is, and that no environments share a seed.
 
@@ -31,6 +42,8 @@ class TeamEnvRunner(MultiAgentEnvRunner):
     data_error: str | None = None
 
     def __init__(self, config: AlgorithmConfig, **kwargs: Any) -> None:
+        # Adding the same filter again does nothing.
+        logging.getLogger("ray.rllib").addFilter(_NO_TRACES_OF_BAD_INPUT)
         super().__init__(config=config, **kwargs)
         if self._seed is not None:
             # RLlib's seeds are one apart from env runner to env runner, and from one of its environments to the next.

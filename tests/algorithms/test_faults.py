@@ -88,11 +88,14 @@ BAD_INPUT = {
 
 
 @pytest.mark.parametrize("fault", BAD_INPUT)
-def test_bad_input_is_one_error(fault: str, build: Callable) -> None:
+def test_bad_input_is_one_error(fault: str, build: Callable, caplog: pytest.LogCaptureFixture) -> None:
     algorithm = build(fragile(fault=fault))
+    caplog.clear()
     with pytest.raises(EnvironmentDataError, match=BAD_INPUT[fault]) as raised:
         algorithm.train()
     assert raised.value.__cause__ is None
+    # And RLlib's log does not tell of a crash beside it.
+    assert not caplog.records
 
 
 def test_environments_that_give_bad_input_are_not_made_again_and_again(build: Callable) -> None:
@@ -106,4 +109,4 @@ def test_bad_input_of_a_remote_environment_comes_within_seconds(build: Callable)
     begin = time.monotonic()
     with pytest.raises(EnvironmentDataError, match=BAD_INPUT["nan_reward"]):
         algorithm.train()
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 30
