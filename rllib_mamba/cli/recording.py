@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
+from ray.rllib.env.wrappers.pettingzoo_env import ParallelPettingZooEnv, PettingZooEnv
 
 from rllib_mamba.cli.errors import CommandError, one_line
 
@@ -62,7 +63,10 @@ class EpisodeLog:
         """Called after every reset and step of `environment`."""
         if not self._running or not (self.with_frames or self.show):
             return
-        frame = environment.render()
+        # RLlib's PettingZoo wrappers call render() with an argument that PettingZoo does not take.
+        is_pettingzoo = isinstance(environment, PettingZooEnv | ParallelPettingZooEnv)
+        drawn = getattr(environment, "par_env", None) or environment.env if is_pettingzoo else environment
+        frame = drawn.render()
         if self.with_frames:
             self._frames.append(_checked_frame(frame))
 

@@ -57,6 +57,7 @@ class Reporter:
         """Says that `trial` begins to train; its clock starts here."""
         with self._lock:
             self._trackers[trial] = ProgressTracker(self._stop, self._clock)
+            self._printed[trial] = float("-inf")
             self.say(f"{trial}: training")
 
     def result(self, trial: str, result: Mapping[str, Any]) -> None:
@@ -68,7 +69,7 @@ class Reporter:
                 self._warn_of_unknown_criteria(result)
             progress = tracker.update(result)
             now = self._last_sign = self._clock()
-            if now - self._printed.get(trial, -self._line_interval) >= self._line_interval:
+            if now - self._printed.get(trial, float("-inf")) >= self._line_interval:
                 self._printed[trial] = now
                 self._unprinted.pop(trial, None)
                 self._show(trial, progress)
@@ -108,7 +109,7 @@ class Reporter:
         print(text, file=self._stream, flush=True)
 
     def _show(self, trial: str, progress: Progress) -> None:
-        label = f"{trial}: " if len(self._trackers) > 1 else ""
+        label = f"{trial}: " if len(self._printed) > 1 else ""
         self._write(label + " | ".join(progress.parts()))
 
     def _beat(self) -> None:
