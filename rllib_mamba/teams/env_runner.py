@@ -40,6 +40,7 @@ class TeamEnvRunner(MultiAgentEnvRunner):
     """
 
     data_error: str | None = None
+    _seed: int | None
 
     def __init__(self, config: AlgorithmConfig, **kwargs: Any) -> None:
         # Adding the same filter again does nothing.
