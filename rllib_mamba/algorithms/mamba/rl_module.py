@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import gymnasium as gym
@@ -83,24 +84,12 @@ def world_model_config(
     predict_action_mask = model_config["predict_action_mask"]
     if predict_action_mask is None:
         predict_action_mask = columns.ACTION_MASK in observation_space.spaces
-    return WorldModelConfig(
-        observation_size=_shape(observation_space[columns.OBS])[1],
-        num_actions=int(action_space.nvec.max()),
-        predict_action_mask=predict_action_mask,
-        **{
-            name: model_config[name]
-            for name in (
-                "hidden_size",
-                "deterministic_size",
-                "num_categoricals",
-                "num_classes",
-                "communication",
-                "communication_layers",
-                "communication_heads",
-                "communication_dropout",
-            )
-        },
-    )
+    sizes: dict[str, Any] = {field.name: model_config.get(field.name) for field in fields(WorldModelConfig)} | {
+        "observation_size": _shape(observation_space[columns.OBS])[1],
+        "num_actions": int(action_space.nvec.max()),
+        "predict_action_mask": predict_action_mask,
+    }
+    return WorldModelConfig(**sizes)
 
 
 def _shape(space: gym.Space) -> tuple[int, ...]:
