@@ -1,8 +1,8 @@
 """MAMBA on Flatland with five trains, on an ordinary computer.
 
-The map is the paper's (35 x 35, three cities, malfunctions). Unlike in the paper a train observes the next two branches
-only, on scales near one, its actions that make no difference are masked, it learns from its own reward, and coming closer
-to the target earns ten times as much.
+The map is the paper's (35 x 35, three cities, malfunctions). Unlike in the paper a train observes the next two
+branches only, on scales near one, its actions that make no difference are masked, it learns from its own reward, and
+coming closer to the target earns ten times as much.
 
 Budget: 100,000 env steps on two processor cores. What it reaches, and in what time, is in `docs/benchmarks.md`.
 
