@@ -31,6 +31,8 @@ def process_as_before() -> Iterator[None]:
     """Undoes what the command sets for its process: log levels, environment variables, threads."""
     loggers = [logging.getLogger(name) for name in ("", "ray", "ray.tune", "ray.rllib", "rllib_mamba")]
     levels, threads, variables = [logger.level for logger in loggers], torch.get_num_threads(), dict(os.environ)
+    # The networks of these tests are too small to share.
+    torch.set_num_threads(1)
     yield
     for logger, level in zip(loggers, levels, strict=True):
         logger.setLevel(level)
