@@ -1,4 +1,9 @@
+import os
 from collections.abc import Iterator
+
+# One thread in every process: sums in float32 depend on their number, and the machine's cores are shared by the
+# processes of a cluster. Set before torch is imported.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 import ray

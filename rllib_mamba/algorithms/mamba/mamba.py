@@ -23,6 +23,7 @@ from ray.tune.execution.placement_groups import PlacementGroupFactory
 from rllib_mamba.algorithms.mamba.checkpoints import config_from_checkpoint
 from rllib_mamba.algorithms.mamba.config import MAMBAConfig
 from rllib_mamba.algorithms.mamba.learner import AGENT_PHASE, WORLD_MODEL_PHASE
+from rllib_mamba.algorithms.mamba.policy import MAMBAPolicy
 from rllib_mamba.algorithms.mamba.restoring import check_checkpoint, check_files
 from rllib_mamba.algorithms.mamba.schedule import UpdateSchedule
 from rllib_mamba.algorithms.resources import require_local_gpu, require_resources
@@ -41,6 +42,9 @@ class MAMBA(Algorithm):
     so the returns of an iteration are those of the policy its losses belong to, and a restored run's
     first updates use exactly the replay that was saved.
     """
+
+    #: What a trained team acts with where there is no cluster.
+    policy_class = MAMBAPolicy
 
     @classmethod
     @override(Algorithm)
@@ -188,8 +192,6 @@ class MAMBA(Algorithm):
         Raises:
             ValueError: There is no such team, or it has no MAMBA module.
         """
-        from rllib_mamba.algorithms.mamba.policy import MAMBAPolicy
-
         return MAMBAPolicy.from_algorithm(self, team=policy_id)
 
     @override(Algorithm)
