@@ -15,6 +15,7 @@ from rllib_mamba.cli.options import EvaluateOptions
 from rllib_mamba.cli.players import Played, play_episodes, prepared_checkpoint
 from rllib_mamba.cli.statistics import summarise
 from rllib_mamba.cli.video import check_video
+from rllib_mamba.registry import register
 
 DEFAULT_EPISODES = 10
 PROGRESS_INTERVAL = 10.0
@@ -26,6 +27,8 @@ def evaluate(path: str, options: EvaluateOptions) -> int:
     Raises CommandError, in one line, where the checkpoint, the environment or an option does not fit.
     """
     quieten(options.verbose)
+    # Tune forgets registered names when a cluster that this process started is shut down.
+    register()
     if options.render and options.num_env_runners:
         raise UsageError("--render shows the episodes of this process: leave out --num-env-runners.")
     if options.episodes is not None and options.steps is not None:

@@ -13,6 +13,7 @@ from rllib_mamba.cli.options import TrainOptions
 from rllib_mamba.cli.outcome import TrialOutcome, exit_code, return_criteria
 from rllib_mamba.cli.stopping import describe
 from rllib_mamba.cli.tune_run import check_resumable, run_with_tune
+from rllib_mamba.registry import register
 
 
 def train(options: TrainOptions, file: Path | None = None) -> int:
@@ -21,6 +22,8 @@ def train(options: TrainOptions, file: Path | None = None) -> int:
     Raises CommandError, in one line, for whatever is wrong: all that can be known beforehand before anything starts.
     """
     cluster.quieten(options.verbose)
+    # Tune forgets registered names when a cluster that this process started is shut down.
+    register()
     _check_combinations(options)
     experiment = experiment_from_file(file, options) if file else experiment_from_options(options)
     if options.as_test and not return_criteria(experiment.stop):

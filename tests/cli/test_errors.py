@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import ray
 
 PPO = ["train", "--algo", "PPO", "--env", "CartPole-v1"]
 
@@ -164,3 +165,11 @@ def test_videos_of_what_draws_nothing(trained: Callable, rllib: Callable, tmp_pa
 def test_a_traceback_only_when_asked_for(rllib: Callable, tmp_path: Path) -> None:
     assert "Traceback" not in rllib("evaluate", tmp_path / "nowhere", "-v").error
     assert "Traceback" in rllib("evaluate", tmp_path / "nowhere", "-vv").error
+
+
+def test_names_survive_a_cluster_that_was_shut_down(trained: Callable, rllib: Callable) -> None:
+    checkpoint = trained("PPO")
+    ray.shutdown()
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    ray.shutdown()
+    assert "does not fit this environment" in rllib("evaluate", checkpoint, "--env", "symbol_game").error
