@@ -44,8 +44,8 @@ ALGORITHMS = {"MAMBA": "rllib_mamba.algorithms.mamba:MAMBA"}
 def register() -> None:
     """Makes our names known to Tune and RLlib, as in `tune.Tuner("MAMBA")` and `config.environment("symbol_game")`.
 
-    Importing `rllib_mamba` does it. Tune forgets names when a cluster that this process started is shut down: call it again
-    before using them with the next one.
+    Importing `rllib_mamba` does it. Tune forgets names when a cluster that this process started is shut down: call it
+    again before using them with the next one.
     """
     for name in ENVIRONMENTS:
         register_env(name, partial(_make_own_environment, name))
