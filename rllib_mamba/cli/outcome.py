@@ -2,8 +2,11 @@
 
 import math
 import shlex
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rllib_mamba.cli.errors import FAILURE, INTERRUPTED, root_message
@@ -11,6 +14,17 @@ from rllib_mamba.cli.progress import ENV_STEPS, ITERATION
 from rllib_mamba.cli.settings import flatten
 
 EVALUATION_EPISODES = 10
+
+
+def own_command() -> str:
+    """Returns how a shell calls this command: `rllib` where it finds this one by that name, otherwise its path."""
+    own = Path(sys.argv[0])
+    if own.name != "rllib":
+        return "rllib"
+    found = shutil.which("rllib")
+    if found is not None and Path(found).resolve() == own.resolve():
+        return "rllib"
+    return shlex.quote(str(own.absolute()))
 
 
 @dataclass(frozen=True)
@@ -33,9 +47,8 @@ class TrialOutcome:
         else:
             label = "best" if self.best else "last"
             lines.append(f"  checkpoint  {self.checkpoint} ({label})")
-            lines.append(
-                f"  evaluate    rllib evaluate {shlex.quote(self.checkpoint)} --episodes {EVALUATION_EPISODES}"
-            )
+            evaluate = f"{own_command()} evaluate {shlex.quote(self.checkpoint)} --episodes {EVALUATION_EPISODES}"
+            lines.append(f"  evaluate    {evaluate}")
         return lines
 
     def _state(self, flat: Mapping[str, Any]) -> str:

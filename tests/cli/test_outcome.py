@@ -1,3 +1,5 @@
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,3 +66,16 @@ def test_the_cause_is_read_from_the_text_where_ray_gives_no_more() -> None:
 def test_the_nearest_names_come_first() -> None:
     assert did_you_mean("flatland_5", ["smax_3m", "flatland_5_agents"]) == " Did you mean flatland_5_agents?"
     assert did_you_mean("qqqq", ["smax_3m"]) == ""
+
+
+@pytest.mark.parametrize("on_the_path", [True, False])
+def test_the_line_that_evaluates_calls_this_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_the_path: bool
+) -> None:
+    command = tmp_path / "my environment" / "bin" / "rllib"
+    command.parent.mkdir(parents=True)
+    command.touch(mode=0o755)
+    monkeypatch.setattr(sys, "argv", [str(command), "train"])
+    monkeypatch.setenv("PATH", str(command.parent if on_the_path else tmp_path))
+    expected = "    rllib evaluate '/results" if on_the_path else f"'{command}' evaluate '/results"
+    assert expected in "\n".join(outcome(1.0).lines())
