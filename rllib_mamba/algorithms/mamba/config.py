@@ -74,7 +74,7 @@ class MAMBAConfig(TeamAlgorithmConfig):
         self.predict_action_mask: bool | None = None  # Learn which actions are legal; None: where there are masks.
 
         # How a replayed sequence is read. The defaults mend what the published code leaves wanting; see `paper`.
-        self.mask_dead_agents = True  # Nobody listens to an agent that is not alive, and it teaches nothing.
+        self.mask_dead_agents = True  # Nobody listens to an agent that has ended; it teaches actor and critic nothing.
         self.mask_communication = True  # The environment's communication mask holds in training as in execution.
         self.reset_previous_action = True  # The previous action is zero at an episode's first step.
         self.truncation_is_terminal = False  # True: a time limit teaches the world model that the episode ends.
@@ -89,7 +89,7 @@ class MAMBAConfig(TeamAlgorithmConfig):
         self.critic_grad_clip_by_global_norm: float | None = 100.0  # Above 0, or None.
         self.gamma = 0.99  # Discount per step; in (0, 1].
         self.gae_lambda = 0.95  # Lambda of the lambda-return; in [0, 1].
-        self.entropy_coeff: Schedule = 0.01  # Weight of the policy's entropy; at least 0, or a schedule by env steps.
+        self.entropy_coeff: Schedule = 0.01  # Weight of the policy's entropy (paper: 0.001); at least 0, or a schedule.
         self.entropy_decay = 0.99998  # Factor on that weight after every minibatch; in (0, 1].
         self.clip_param = 0.2  # PPO's clip of the probability ratio; above 0.
         self.num_epochs = 5  # PPO epochs over the imagined rows; at least 1.
