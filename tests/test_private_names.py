@@ -1,0 +1,27 @@
+"""Names that Ray does not promise to keep: a clear failure here comes before a puzzling one elsewhere."""
+
+import importlib
+import inspect
+
+import pytest
+
+USED = [
+    ("ray.tune.registry", "_global_registry", "registry.py"),
+    ("ray.rllib.env.multi_agent_env_runner", "self._weights_seq_no =", "algorithms/mamba/mamba.py"),
+    ("ray.rllib.env.multi_agent_env_runner", "self._needs_initial_reset =", "teams/env_runner.py"),
+    ("ray.rllib.env.env_runner", "self._seed", "teams/env_runner.py"),
+    ("ray.rllib.core.learner.learner", "self._weights_seq_no =", "algorithms/mamba/learner.py"),
+    ("ray.rllib.core.learner.learner", "self._learner_index =", "algorithms/mamba/learner.py"),
+    ("ray.rllib.core.learner.torch.torch_learner", "def _make_modules_ddp_if_necessary", "algorithms/mamba/learner.py"),
+    ("ray.rllib.core.learner.learner", "def _log_trainable_parameters", "algorithms/mamba/learner.py"),
+    ("ray.rllib.algorithms.algorithm_config", "self._rl_module_spec", "algorithms/team_config.py"),
+    ("ray.rllib.algorithms.algorithm_config", "self._is_frozen =", "algorithms/team_config.py"),
+    ("ray.data._internal.cluster_autoscaler.util", "def is_autoscaling_enabled", "algorithms/resources.py"),
+    ("ray._private.worker", "_worker_logs_enabled", "cli/cluster.py"),
+]
+
+
+@pytest.mark.parametrize(("module", "text", "user"), USED)
+def test_ray_still_has_what_we_use(module: str, text: str, user: str) -> None:
+    source = inspect.getsource(importlib.import_module(module))
+    assert text in source, f"Ray changed: {module} no longer has `{text}`, which rllib_mamba/{user} relies on."
