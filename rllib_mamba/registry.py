@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -18,25 +18,55 @@ EnvSpecifier = str | Callable[[EnvContext], MultiAgentEnv]
 """A registered name, "module:Callable", "pettingzoo:<module>", or a class or function that takes an `EnvContext`."""
 
 PETTINGZOO_PREFIX = "pettingzoo:"
+PETTINGZOO_TARGET = "rllib_mamba.envs.pettingzoo:make_pettingzoo"
 
 
 @dataclass(frozen=True)
 class EnvironmentEntry:
-    """Where one of our environments is ("module:Class"), and where the settings of named variants are, by name."""
+    """Where one of our environments is ("module:Class"), and what the name stands for.
+
+    `settings` are given to it, `presets` ("module:dictionary") holds settings by name; those of the user go before both.
+    """
 
     target: str
     presets: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 _FLATLAND = EnvironmentEntry("rllib_mamba.envs.flatland:FlatlandEnv", "rllib_mamba.envs.flatland:PRESETS")
+
+_SMAX_SCENARIOS = (
+    *("3m", "2s3z", "25m", "3s5z", "8m", "5m_vs_6m", "10m_vs_11m", "27m_vs_30m", "3s5z_vs_3s6z", "3s_vs_5z"),
+    *("6h_vs_8z", "smacv2_5_units", "smacv2_10_units", "smacv2_20_units"),
+)
+_SMAC_MAPS = (
+    *("3m", "8m", "25m", "5m_vs_6m", "8m_vs_9m", "10m_vs_11m", "27m_vs_30m", "MMM", "MMM2", "2s3z", "3s5z"),
+    *("3s5z_vs_3s6z", "3s_vs_3z", "3s_vs_4z", "3s_vs_5z", "1c3s5z", "2m_vs_1z", "corridor", "6h_vs_8z"),
+    *("2s_vs_1sc", "so_many_baneling", "bane_vs_bane", "2c_vs_64zg"),
+)
+
+
+def _smax(scenario: str) -> EnvironmentEntry:
+    return EnvironmentEntry("rllib_mamba.envs.smax:SMAXEnv", settings={"scenario": scenario})
+
+
+def _smac(map_name: str) -> EnvironmentEntry:
+    return EnvironmentEntry("rllib_mamba.envs.smac:SMACEnv", settings={"map_name": map_name})
+
 
 ENVIRONMENTS = {
     "flatland_debug": _FLATLAND,
     "flatland_5_agents": _FLATLAND,
     "flatland_10_agents": _FLATLAND,
+    "flatland_15_agents": _FLATLAND,
     "flatland_20_agents": _FLATLAND,
+    **{f"smax_{scenario}": _smax(scenario) for scenario in _SMAX_SCENARIOS},
+    **{f"smac_{map_name}": _smac(map_name) for map_name in _SMAC_MAPS},
     "symbol_game": EnvironmentEntry("rllib_mamba.envs.symbol_game:SymbolGame"),
 }
+
+FAMILIES: dict[str, Callable[[str], EnvironmentEntry]] = {"smax_": _smax, "smac_": _smac}
+"""Prefixes of names that also stand for scenarios and maps of the user's own, registered with jaxmarl or smac."""
 
 ALGORITHMS = {"MAMBA": "rllib_mamba.algorithms.mamba:MAMBA"}
 
@@ -98,10 +128,10 @@ def make_environment(specifier: EnvSpecifier, env_context: EnvContext) -> Any:
         return specifier(env_context)
     if _global_registry.contains(ENV_CREATOR, specifier):
         return _global_registry.get(ENV_CREATOR, specifier)(env_context)
-    if specifier in ENVIRONMENTS:
+    if specifier in ENVIRONMENTS or specifier.startswith(tuple(FAMILIES)):
         return _make_own_environment(specifier, env_context)
     if specifier.startswith(PETTINGZOO_PREFIX):
-        return _make_pettingzoo_environment(specifier, env_context)
+        return _load(PETTINGZOO_TARGET)(specifier.removeprefix(PETTINGZOO_PREFIX), env_context)
     if ":" in specifier:
         return _load(specifier)(env_context)
     message = _unknown("environment", specifier, environment_names())
@@ -112,38 +142,14 @@ def make_environment(specifier: EnvSpecifier, env_context: EnvContext) -> Any:
 
 
 def _make_own_environment(name: str, env_context: EnvContext) -> MultiAgentEnv:
-    entry = ENVIRONMENTS[name]
-    settings = _load(entry.presets)[name] if entry.presets else {}
+    entry = ENVIRONMENTS.get(name) or _member_of_family(name)
+    settings = {**entry.settings, **(_load(entry.presets)[name] if entry.presets else {})}
     return _load(entry.target)(env_context.copy_with_overrides(env_config={**settings, **env_context}))
 
 
-def _make_pettingzoo_environment(specifier: str, env_context: EnvContext) -> MultiAgentEnv:
-    from ray.rllib.env.wrappers.pettingzoo_env import ParallelPettingZooEnv, PettingZooEnv
-
-    module = _import_pettingzoo_module(specifier)
-    if hasattr(module, "parallel_env"):
-        return ParallelPettingZooEnv(module.parallel_env(**env_context))
-    if hasattr(module, "env"):
-        return PettingZooEnv(module.env(**env_context))
-    raise ValueError(f"{specifier!r}: the module {module.__name__} has neither `parallel_env` nor `env`.")
-
-
-def _import_pettingzoo_module(specifier: str) -> Any:
-    name = specifier.removeprefix(PETTINGZOO_PREFIX)
-    for module_name in (f"pettingzoo.{name}", name):
-        try:
-            return importlib.import_module(module_name)
-        except ModuleNotFoundError as error:
-            missing = error.name or ""
-            if missing == "pettingzoo":
-                continue
-            if not module_name.startswith(missing):
-                raise ImportError(f"{specifier!r} needs the package {missing!r}, which is not installed.") from error
-    raise ValueError(
-        f"{specifier!r}: there is no module pettingzoo.{name} and no module {name}. Expected is a module of PettingZoo "
-        "('pettingzoo:butterfly.pistonball_v6') or one that defines `parallel_env` or `env`; PettingZoo itself comes "
-        'with pip install "rllib-mamba[pettingzoo]".'
-    )
+def _member_of_family(name: str) -> EnvironmentEntry:
+    prefix = next(prefix for prefix in FAMILIES if name.startswith(prefix))
+    return FAMILIES[prefix](name.removeprefix(prefix))
 
 
 # ---------------------------------------------------------------------- names
