@@ -25,7 +25,7 @@ PETTINGZOO_TARGET = "rllib_mamba.envs.pettingzoo:make_pettingzoo"
 class EnvironmentEntry:
     """Where one of our environments is ("module:Class"), and what the name stands for.
 
-    `settings` are given to it, `presets` ("module:dictionary") holds settings by name; those of the user go before both.
+    `settings` are given to it, `presets` ("module:dictionary") holds settings by name; those of the user win.
     """
 
     target: str
