@@ -34,13 +34,16 @@ class FlatlandEnv(MultiAgentEnv):
     branch, 1 the second one, 2 stops.
     Where a train has nothing to decide (off the decision cells, or broken down) it goes on whatever action is given.
     A train that has arrived or is deadlocked has terminated for good: its last observation comes with its termination.
-    `infos["__common__"]` holds `comm_mask` (n, n) int8, 1 at [i, j] where train i may hear train j (those it met on its
-    tree), and at the last step of an episode `episode_metrics`: the fractions of trains `arrived` and `deadlocked`, and
-    `episode_length` in steps.
+    `infos["__common__"]` holds `comm_mask` (n, n) int8, n possible agents, 1 at [i, j] where train i may hear train j
+    (those it met on its tree), and at the last step of an episode `episode_metrics`: the fractions of trains `arrived`
+    and `deadlocked`, and `episode_length` in steps.
 
     `config` holds options of `FlatlandSettings`. All randomness comes from one stream, given by the option `seed` and,
     under RLlib, the worker's and the environment's index, so that no two of them see the same maps; `reset(seed=...)`
     starts the stream anew.
+
+    `set_task` lets episodes differ from each other, in the number of trains too: a train that is not in an episode
+    never appears in it, while the spaces and the `comm_mask` stay those of `max_number_of_trains`.
 
     Raises:
         ValueError, TypeError: a configuration with an unknown option or a value out of range.
@@ -52,7 +55,7 @@ class FlatlandEnv(MultiAgentEnv):
     def __init__(self, config: Mapping[str, Any] | None = None) -> None:
         config = config or {}
         self.settings = FlatlandSettings.from_config(config)
-        self.possible_agents = [f"train_{handle}" for handle in range(self.settings.number_of_trains)]
+        self.possible_agents = [f"train_{handle}" for handle in range(self.settings.number_of_agents)]
         self.agents = list(self.possible_agents)
         super().__init__()
         self.observation_spaces: dict[str, gym.Space] = {
@@ -64,15 +67,35 @@ class FlatlandEnv(MultiAgentEnv):
         }
         self._stream_index = (getattr(config, "worker_index", 0) or 0, getattr(config, "vector_index", 0) or 0)
         self._random = self._random_stream(self.settings.seed)
-        self.rail_env = make_simulator(self.settings)
-        self._reward_shaper = RewardShaper(
-            self.settings.finish_reward,
-            self.settings.progress_reward,
-            self.settings.deadlock_reward,
-            self.settings.unreachable_distance,
-        )
+        self._given_settings = self._next_settings = self.settings
+        self._task: dict[str, Any] = {}
         self._steps_left = 0
         self._renderer: Any = None
+        self._apply(self.settings)
+
+    def set_task(self, task: Mapping[str, Any]) -> None:
+        """Let the next episodes have other settings: those given at construction with the options of `task` in place.
+
+        Every call starts from the settings given at construction; `{}` goes back to them. The episode that is running
+        goes on as it is.
+
+        Raises:
+            ValueError, TypeError: an unknown option, a value out of range, or an option that is fixed (see
+                `FIXED_OPTIONS` in `settings.py`); nothing changes then.
+        """
+        self._next_settings = self._given_settings.with_task(task)
+        self._task = dict(task)
+
+    def get_task(self) -> dict[str, Any]:
+        """The options last given to `set_task`, empty if none were."""
+        return dict(self._task)
+
+    def _apply(self, settings: FlatlandSettings) -> None:
+        self.settings = settings
+        self.rail_env = make_simulator(settings)
+        self._reward_shaper = RewardShaper(
+            settings.finish_reward, settings.progress_reward, settings.deadlock_reward, settings.unreachable_distance
+        )
 
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
@@ -81,7 +104,10 @@ class FlatlandEnv(MultiAgentEnv):
         super().reset(seed=seed)
         if seed is not None:
             self._random = self._random_stream(seed)
+        if self._next_settings != self.settings:
+            self._apply(self._next_settings)
         number = self.settings.number_of_trains
+        self.agents = self.possible_agents[:number]
         self._graph = new_episode(self.rail_env, self.settings, self._random)
         self._observer = TreeObservation(self._graph, self._random.random(number).tolist())
         self._encounters = EncounterMemory(number)
@@ -94,7 +120,7 @@ class FlatlandEnv(MultiAgentEnv):
         self._steps_left = self.rail_env._max_episode_steps
         observations, common = self._observe(self._deadlocked)
         infos = {"__common__": common, **self._action_masks(range(number))}
-        return dict(zip(self.possible_agents, observations, strict=True)), infos
+        return dict(zip(self.agents, observations, strict=True)), infos
 
     def step(
         self, action_dict: Mapping[str, int]
@@ -157,7 +183,7 @@ class FlatlandEnv(MultiAgentEnv):
 
     def _rail_actions(self, action_dict: Mapping[str, int]) -> dict[int, int]:
         rail_actions: dict[int, int] = {}
-        for handle, (agent_id, train) in enumerate(zip(self.possible_agents, self._trains, strict=True)):
+        for handle, (agent_id, train) in enumerate(zip(self.agents, self._trains, strict=True)):
             if self._terminated[handle]:
                 if self._deadlocked[handle]:
                     rail_actions[handle] = _STOP_TRAIN
@@ -182,7 +208,9 @@ class FlatlandEnv(MultiAgentEnv):
             is_forced(train, deadlocked, self._graph.decisions)
             for train, deadlocked in zip(self._trains, self._deadlocked, strict=True)
         ]
-        return observations, {"comm_mask": self._encounters.mask(met, forced, deadlocked_before)}
+        comm_mask = np.eye(len(self.possible_agents), dtype=np.int8)
+        comm_mask[: len(met), : len(met)] = self._encounters.mask(met, forced, deadlocked_before)
+        return observations, {"comm_mask": comm_mask}
 
     def _action_masks(self, handles: Iterable[int]) -> dict[str, Any]:
         if not self.settings.action_masks:

@@ -3,12 +3,15 @@
 import dataclasses
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 ALL_AT_ONCE = "all_at_once"
 FLATLAND_TIMETABLE = "flatland"
 TIMETABLES = (ALL_AT_ONCE, FLATLAND_TIMETABLE)
+
+FIXED_OPTIONS = frozenset({"max_number_of_trains", "tree_depth", "scaled_features", "action_masks", "seed"})
+"""Options that no task can change."""
 
 _CITY_PADDING = 3
 
@@ -24,6 +27,9 @@ class FlatlandSettings:
 
     number_of_trains: int = 5
     """Trains, at least 1."""
+    max_number_of_trains: int | None = None
+    """Most trains of any episode, for which there are agents; None: `number_of_trains`. Those beyond the number of an
+    episode (see `FlatlandEnv.set_task`) do not appear in it."""
     width: int = 35
     """Columns of the map."""
     height: int = 35
@@ -66,6 +72,11 @@ class FlatlandSettings:
         for field in dataclasses.fields(self):
             self._check_type(field.name, getattr(self, field.name))
         self._check_at_least("number_of_trains", 1)
+        if self.number_of_trains > self.number_of_agents:
+            raise ValueError(
+                f"number_of_trains must be at most max_number_of_trains ({self.max_number_of_trains}), got "
+                f"{self.number_of_trains}"
+            )
         self._check_at_least("number_of_cities", 2)
         self._check_at_least("max_rails_between_cities", 1)
         self._check_at_least("max_rail_pairs_in_city", 1)
@@ -92,13 +103,29 @@ class FlatlandSettings:
         Raises:
             ValueError: an unknown key (the nearest one is named) or a value out of range.
         """
-        names = [field.name for field in dataclasses.fields(cls)]
-        for key in config:
-            if key not in names:
-                nearest = difflib.get_close_matches(str(key), names, n=1)
-                hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(names)}"
-                raise ValueError(f"unknown option {key!r} in the configuration of the Flatland environment: {hint}")
+        _check_names(config, [field.name for field in dataclasses.fields(cls)])
         return cls(**config)
+
+    def with_task(self, task: Mapping[str, Any]) -> "FlatlandSettings":
+        """These settings with those of a task in place of them.
+
+        Raises:
+            ValueError: an unknown key, a value out of range, or an option that is fixed for the life of an environment.
+            TypeError: a value of the wrong type.
+        """
+        _check_names(task, [field.name for field in dataclasses.fields(self)])
+        fixed = sorted(FIXED_OPTIONS & task.keys())
+        if fixed:
+            raise ValueError(
+                f"a task cannot change {', '.join(fixed)}, which is the same in all episodes: give it in the configuration "
+                "of the environment"
+            )
+        return dataclasses.replace(self, max_number_of_trains=self.number_of_agents, **task)
+
+    @property
+    def number_of_agents(self) -> int:
+        """Trains that there may be in an episode."""
+        return self.number_of_trains if self.max_number_of_trains is None else self.max_number_of_trains
 
     @property
     def observation_size(self) -> int:
@@ -119,8 +146,8 @@ class FlatlandSettings:
             raise TypeError(f"{name} must be a finite number, got {value!r}")
         if expected is bool and not isinstance(value, bool):
             raise TypeError(f"{name} must be True or False, got {value!r}")
-        if name == "seed" and value is not None and not (is_number and isinstance(value, int)):
-            raise TypeError(f"seed must be an integer or None, got {value!r}")
+        if expected == int | None and value is not None and not (is_number and isinstance(value, int)):
+            raise TypeError(f"{name} must be an integer or None, got {value!r}")
 
     def _check_at_least(self, name: str, minimum: int) -> None:
         if getattr(self, name) < minimum:
@@ -135,6 +162,14 @@ class FlatlandSettings:
                 f"on a map of {self.height} rows and {self.width} columns (room for {room}): make the map larger or "
                 "ask for fewer cities or fewer rail pairs"
             )
+
+
+def _check_names(options: Mapping[str, Any], known: Sequence[str]) -> None:
+    for name in options:
+        if name not in known:
+            nearest = difflib.get_close_matches(str(name), known, n=1)
+            hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}"
+            raise ValueError(f"unknown option {name!r} in the configuration of the Flatland environment: {hint}")
 
 
 #: Named maps: options of `FlatlandSettings`. Those of 5, 10 and 20 trains are the MAMBA paper's.

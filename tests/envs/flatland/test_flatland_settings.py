@@ -12,7 +12,7 @@ from rllib_mamba.envs.flatland import PRESETS, FlatlandEnv, FlatlandSettings
     ("config", "message"),
     [
         ({"number_of_trians": 5}, "did you mean 'number_of_trains'"),
-        ({"zzz": 1}, "known are number_of_trains, width"),
+        ({"zzz": 1}, "known are number_of_trains, max_number_of_trains"),
         ({"number_of_trains": 0}, "number_of_trains must be at least 1"),
         ({"number_of_cities": 1}, "number_of_cities must be at least 2"),
         ({"malfunction_rate": -0.1}, "malfunction_rate must be at least 0"),
