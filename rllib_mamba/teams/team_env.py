@@ -59,7 +59,7 @@ class TeamEnv(MultiAgentEnv):
         self._begin_episode()
 
     def _make_teams(self, agents: tuple[AgentID, ...]) -> list[Team]:
-        _, infos = self.env.reset()
+        observations, infos = self.env.reset()
         state = self._read_state(infos)
         self._state_size = None if state is None else state.size
         spaces = {agent: agent_spaces(self.env, agent) for agent in agents}
@@ -71,7 +71,9 @@ class TeamEnv(MultiAgentEnv):
         teams = []
         for name, members in self.teams.items():
             sizes_differ = len({spaces[agent].num_actions for agent in members}) > 1
-            action_mask = sizes_differ or not masked[columns.ACTION_MASK].isdisjoint(members)
+            # A team of which nobody is there yet is taken to be like the others.
+            witnesses = agents if observations.keys().isdisjoint(members) else members
+            action_mask = sizes_differ or not masked[columns.ACTION_MASK].isdisjoint(witnesses)
             optional = OptionalColumns(action_mask, comm_mask, self._state_size)
             positions = [agents.index(agent) for agent in members]
             teams.append(Team(name, members, [spaces[agent] for agent in members], positions, len(agents), optional))
