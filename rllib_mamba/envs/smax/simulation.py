@@ -1,0 +1,172 @@
+"""The game as functions of flat arrays, for any number of battles at once.
+
+A battle is a row of numbers from the outside: the state of jaxmarl's game and the key of all that is still to be drawn.
+Rows of battles that belong to different environments can be put together and taken apart at no cost.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rllib_mamba.envs.smax.runtime import check_scenario, load_jax, load_smax
+from rllib_mamba.envs.smax.settings import SMAXSettings
+
+_NOT_FOR_JAXMARL = ("scenario", "max_steps", "seed")
+
+
+class Moves(NamedTuple):
+    """What a step of B battles gives: W numbers of a battle, V of a view."""
+
+    battles: Any
+    """(B, W) uint32: the battles after the step; those that ended have begun anew."""
+    views: Any
+    """(B, V) float32: the `View` after the step, of battles that ended of their end."""
+    first_views: Any
+    """(B, V) float32: the `View` of the beginning of the next battle where one ended; else zeros."""
+
+
+class View(NamedTuple):
+    """What is seen of a battle with n allies and m enemies, all as float32; its parts in this order are a row (V,)."""
+
+    observations: Any
+    """(n, O)."""
+    action_masks: Any
+    """(n, A), 1 where an action is legal."""
+    state: Any
+    """(S,)."""
+    alive: Any
+    """(n + m,), 0 or 1."""
+    attacks: Any
+    """(n + m,): the attack actions just carried out, or 0."""
+    reward: Any
+    """(), of every ally."""
+    steps: Any
+    """(), since the battle began."""
+    terminated: Any
+    """(), 1 when one side is dead."""
+    truncated: Any
+    """(), 1 when the time is over and neither side is dead."""
+
+
+class Simulation:
+    """One scenario, compiled for each number of battles it is asked for.
+
+    Raises:
+        ImportError: jaxmarl is not installed.
+        ValueError: it does not have the scenario.
+    """
+
+    def __init__(self, settings: SMAXSettings) -> None:
+        jax = load_jax()
+        smax = load_smax()
+        check_scenario(settings.scenario)
+        options = {
+            field.name: getattr(settings, field.name)
+            for field in fields(settings)
+            if field.name not in _NOT_FOR_JAXMARL
+        }
+        self._jax = jax
+        self._max_steps = settings.max_steps
+        self.game = smax.HeuristicEnemySMAX(scenario=smax.map_name_to_scenario(settings.scenario), **options)
+        self.num_allies = int(self.game.num_allies)
+        self.num_enemies = int(self.game.num_enemies)
+        self.num_actions = int(self.game.num_ally_actions)
+        self.num_movement_actions = int(self.game.num_movement_actions)
+        self.observation_size = int(self.game.obs_size)
+        key = jax.eval_shape(lambda: jax.random.PRNGKey(0))
+        battle, view = jax.eval_shape(self._begin, key)
+        self._leaves, self._tree = jax.tree.flatten(battle)
+        self._view_shapes = [tuple(part.shape) for part in view]
+        ends = np.cumsum([math.prod(shape) for shape in self._view_shapes]).tolist()
+        self._view_places = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+        self.view_size: int = ends[-1]
+        self.begin = jax.jit(self._begin_row)
+        self.step = jax.jit(self._step_rows)
+
+    def read_views(self, rows: np.ndarray) -> View:
+        """The parts of views (B, V), with the leading dimension B each; they share the memory of the rows."""
+        return View(
+            *(
+                rows[:, place].reshape(len(rows), *shape)
+                for place, shape in zip(self._view_places, self._view_shapes, strict=True)
+            )
+        )
+
+    def _begin_row(self, key: Any) -> tuple[Any, Any]:
+        battle, view = self._begin(key)
+        return self._pack(battle), _flat(view)
+
+    def _step_rows(self, battles: Any, actions: Any) -> Moves:
+        jax, jnp = self._jax, self._jax.numpy
+        moved, views = jax.vmap(self._advance)(battles, actions)
+        ended = views.terminated + views.truncated > 0
+
+        def begin_ended() -> tuple[Any, Any]:
+            begun, first_views = jax.vmap(self._begin_row)(moved[:, -2:])
+            return jnp.where(ended[:, None], begun, moved), jnp.where(ended[:, None], first_views, 0.0)
+
+        def go_on() -> tuple[Any, Any]:
+            return moved, jnp.zeros((len(battles), self.view_size), jnp.float32)
+
+        # A condition on the whole batch is a branch, one on each battle would compute both sides.
+        moved, first_views = jax.lax.cond(ended.any(), begin_ended, go_on)
+        return Moves(moved, jax.vmap(_flat)(views), first_views)
+
+    def _begin(self, key: Any) -> tuple[Any, View]:
+        key, reset_key = self._jax.random.split(key)
+        observations, state = self.game.reset(reset_key)
+        return (state, key), self._view(observations, state, 0.0)
+
+    def _advance(self, row: Any, actions: Any) -> tuple[Any, View]:
+        state, key = self._unpack(row)
+        key, step_key = self._jax.random.split(key)
+        by_name = {name: actions[index] for index, name in enumerate(self.game.agents)}
+        observations, state, rewards, _, _ = self.game.step_env(step_key, state, by_name)
+        return self._pack((state, key)), self._view(observations, state, rewards[self.game.agents[0]])
+
+    def _view(self, observations: dict[str, Any], state: Any, reward: Any) -> View:
+        jnp = self._jax.numpy
+        game = state.state
+        masks = self.game.get_avail_actions(state)
+        over = ~game.unit_alive[: self.num_allies].any() | ~game.unit_alive[self.num_allies :].any()
+        view = View(
+            observations=jnp.stack([observations[name] for name in self.game.agents]),
+            action_masks=jnp.stack([masks[name] for name in self.game.agents]),
+            state=observations["world_state"],
+            alive=game.unit_alive,
+            attacks=game.prev_attack_actions,
+            reward=jnp.asarray(reward),
+            steps=game.step,
+            terminated=over,
+            # Not jaxmarl's own limit, which lets one more step pass and is not told apart from an end.
+            truncated=~over & (game.step >= self._max_steps),
+        )
+        return View(*(part.astype(jnp.float32) for part in view))
+
+    def _pack(self, battle: Any) -> Any:
+        jax, jnp = self._jax, self._jax.numpy
+        parts = []
+        for leaf in jax.tree.leaves(battle):
+            wide = leaf if leaf.dtype.itemsize == np.dtype(np.uint32).itemsize else leaf.astype(jnp.uint32)
+            parts.append(jax.lax.bitcast_convert_type(wide, jnp.uint32).reshape(-1))
+        return jnp.concatenate(parts)
+
+    def _unpack(self, row: Any) -> Any:
+        jax = self._jax
+        leaves = []
+        start = 0
+        for leaf in self._leaves:
+            size = math.prod(leaf.shape)
+            part = row[start : start + size].reshape(leaf.shape)
+            start += size
+            narrow = leaf.dtype.itemsize != np.dtype(np.uint32).itemsize
+            leaves.append(part.astype(leaf.dtype) if narrow else jax.lax.bitcast_convert_type(part, leaf.dtype))
+        return jax.tree.unflatten(self._tree, leaves)
+
+
+def _flat(view: View) -> Any:
+    return load_jax().numpy.concatenate([part.reshape(-1) for part in view])
