@@ -28,7 +28,8 @@ class TeamEnv(MultiAgentEnv):
     `truncateds` name the teams that end while others go on; when a time limit ends the episode only
     `truncateds["__all__"]` is set, because RLlib would take a truncated flag of every agent for a termination.
 
-    The environment is reset once when it is wrapped, to learn which masks and whether a global state it gives.
+    The environment is reset once when it is wrapped, to learn which masks and whether a global state it gives, unless
+    it has a method `example_infos()` that tells: infos of the form that `reset` gives them, without an episode.
 
     Args:
         env: the environment.
@@ -237,6 +238,13 @@ class TeamEnv(MultiAgentEnv):
                 f"Step {self._step}: {type(self.env).__name__} gave {what} for the unknown agent {agent!r}; "
                 f"its possible agents are {list(self._places)}."
             ) from None
+
+
+def _example_infos(env: MultiAgentEnv) -> Mapping[Any, Any]:
+    # For some environments a reset is expensive: it starts a game.
+    if callable(getattr(env, "example_infos", None)):
+        return env.example_infos()
+    return env.reset()[1]
 
 
 def _info(infos: Mapping[Any, Any], key: Any) -> Mapping[str, Any]:

@@ -241,6 +241,21 @@ def test_infos_and_episode_metrics():
     assert env.episode_metrics == {}
 
 
+def test_environment_that_shows_example_infos_is_not_reset_when_it_is_wrapped():
+    class Expensive(ScriptedEnv):
+        def example_infos(self) -> dict[str, Any]:
+            return self.script[0][-1]
+
+    inner = Expensive(
+        result({"a": 1, "b": 1}, infos={"a": {"action_mask": np.array([1, 0, 1])}, "__common__": {"state": [3.0, 4.0]}})
+    )
+    env = TeamEnv(inner, ONE_TEAM)
+    assert inner.resets == []
+    observations, _ = env.reset()
+    assert observations["team"][columns.ACTION_MASK].tolist() == [[1, 0, 1], [1, 1, 1]]
+    assert observations["team"][columns.STATE].tolist() == [3, 4]
+
+
 def test_reset_render_and_close_reach_the_environment():
     class Rendered(ScriptedEnv):
         metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012 (gymnasium declares it so)
