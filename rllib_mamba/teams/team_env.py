@@ -29,7 +29,7 @@ class TeamEnv(MultiAgentEnv):
     `truncateds["__all__"]` is set, because RLlib would take a truncated flag of every agent for a termination.
 
     The environment is reset once when it is wrapped, to learn which masks and whether a global state it gives, unless
-    it has a method `example_infos()` that tells: infos of the form that `reset` gives them, without an episode.
+    it has a method `example_reset()` that tells: it gives what a reset might give, without beginning an episode.
 
     Args:
         env: the environment.
@@ -60,7 +60,7 @@ class TeamEnv(MultiAgentEnv):
         self._begin_episode()
 
     def _make_teams(self, agents: tuple[AgentID, ...]) -> list[Team]:
-        observations, infos = self.env.reset()
+        observations, infos = _example_reset(self.env)
         state = self._read_state(infos)
         self._state_size = None if state is None else state.size
         spaces = {agent: agent_spaces(self.env, agent) for agent in agents}
@@ -240,11 +240,10 @@ class TeamEnv(MultiAgentEnv):
             ) from None
 
 
-def _example_infos(env: MultiAgentEnv) -> Mapping[Any, Any]:
+def _example_reset(env: MultiAgentEnv) -> tuple[Mapping[AgentID, Any], Mapping[Any, Any]]:
     # For some environments a reset is expensive: it starts a game.
-    if callable(getattr(env, "example_infos", None)):
-        return env.example_infos()
-    return env.reset()[1]
+    example_reset = getattr(env, "example_reset", env.reset)
+    return example_reset()
 
 
 def _info(infos: Mapping[Any, Any], key: Any) -> Mapping[str, Any]:

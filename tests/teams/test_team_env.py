@@ -241,10 +241,10 @@ def test_infos_and_episode_metrics():
     assert env.episode_metrics == {}
 
 
-def test_environment_that_shows_example_infos_is_not_reset_when_it_is_wrapped():
+def test_environment_that_shows_an_example_is_not_reset_when_it_is_wrapped():
     class Expensive(ScriptedEnv):
-        def example_infos(self) -> dict[str, Any]:
-            return self.script[0][-1]
+        def example_reset(self) -> tuple[Any, Any]:
+            return self.script[0][0], self.script[0][-1]
 
     inner = Expensive(
         result({"a": 1, "b": 1}, infos={"a": {"action_mask": np.array([1, 0, 1])}, "__common__": {"state": [3.0, 4.0]}})
