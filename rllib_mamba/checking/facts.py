@@ -1,0 +1,134 @@
+"""What an environment is like: sizes, what it gives, how long episodes are and how fast it is."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from rllib_mamba.checking.evidence import Evidence
+from rllib_mamba.checking.findings import Finding, named, note, shown, warning
+from rllib_mamba.checking.rewards import number
+from rllib_mamba.teams import columns
+
+SLOW = 20.0
+"""Env steps per second below which an environment is called slow."""
+
+_COLOURS = 3
+
+
+def facts_of(evidence: Evidence) -> dict[str, str]:
+    """Name -> what there is to say about it, for people."""
+    return {
+        "agents": f"{len(evidence.agents)}: {named(evidence.agents)}",
+        "observations": _spaces(evidence.observation_spaces, evidence),
+        "actions": _spaces(evidence.action_spaces),
+        "gives": ", ".join(_gives(evidence)) or "no masks, state or metrics",
+        "episodes": _episodes(evidence),
+        "returns": _returns(evidence),
+        "speed": "{:,.0f} env steps/s, {:.3g} ms a reset".format(*_speed(evidence)),
+    }
+
+
+def speed_is_bearable(evidence: Evidence) -> Iterator[Finding]:
+    """Environments that take longer than learning."""
+    steps_per_second, _ = _speed(evidence)
+    if 0 < steps_per_second < SLOW:
+        yield warning(
+            f"{steps_per_second:.2g} env steps/s.",
+            "some hundred env steps/s; with these, 100,000 of them take "
+            f"{100_000 / steps_per_second / 3600:.0f} hours in one environment.",
+            "make it faster, or use several env runners (`--num-env-runners`).",
+        )
+
+
+def rendering_gives_images(env: Any) -> tuple[str, list[Finding]]:
+    """What `render()` gives after a reset, and what is wrong with it where images are promised."""
+    promised = "rgb_array" in (getattr(env, "metadata", None) or {}).get("render_modes", [])
+    try:
+        frame = env.render()
+    except Exception as failure:
+        problem = f"render() raised {type(failure).__name__}: {failure}"
+    else:
+        shape = np.shape(frame)
+        if isinstance(frame, np.ndarray) and len(shape) == _COLOURS and shape[2] == _COLOURS:
+            if frame.dtype == np.uint8:
+                return f"images of {shape[1]} x {shape[0]}", []
+            problem = f"render() gives images of dtype {frame.dtype}"
+        else:
+            problem = f"render() gives {'nothing' if frame is None else shown(frame)}"
+    if not promised:
+        return "no images for videos", []
+    finding = note(
+        f"{problem}, although `metadata['render_modes']` names rgb_array.",
+        "an image (height, width, 3) of uint8, also without a screen, for `rllib evaluate --video-dir`.",
+        "if the environment draws only when it is told so, give `render_mode=rgb_array` in its `env_config`.",
+    )
+    return problem, [finding]
+
+
+def _spaces(spaces: Mapping[Hashable, Any], evidence: Evidence | None = None) -> str:
+    kinds: dict[str, int] = {}
+    for agent, space in spaces.items():
+        own = evidence.spaces.get(agent) if evidence else None
+        size = f", {own.observation_size} numbers flattened" if own and not _is_vector(own.space) else ""
+        text = f"Discrete({space.n})" if isinstance(space, gym.spaces.Discrete) else shown(space)
+        kinds[text + size] = kinds.get(text + size, 0) + 1
+    if len(kinds) == 1:
+        return next(iter(kinds))
+    return "; ".join(f"{text} for {count}" for text, count in kinds.items())
+
+
+def _is_vector(space: Any) -> bool:
+    return isinstance(space, gym.spaces.Box) and len(space.shape) == 1
+
+
+def _gives(evidence: Evidence) -> Iterator[str]:
+    steps = list(evidence.steps)
+    for key, name in ((columns.ACTION_MASK, "action masks"), (columns.COMM_MASK, "communication masks")):
+        by_agent = any(step.mask(agent, key) is not None for step in steps for agent in evidence.agents)
+        if by_agent or any(key in step.info(columns.COMMON) for step in steps):
+            yield name
+    sizes = {np.size(step.state) for step in steps if step.state is not None}
+    if sizes:
+        yield f"a global state of {' or '.join(str(size) for size in sorted(sizes))} numbers"
+    metrics = {name for step in steps for name in _metrics(step.info(columns.COMMON))}
+    if metrics:
+        yield f"the metrics {', '.join(sorted(metrics))}"
+
+
+def _metrics(common: Mapping[str, Any]) -> Iterable[str]:
+    metrics = common.get(columns.EPISODE_METRICS)
+    return (str(name) for name in metrics) if isinstance(metrics, Mapping) else ()
+
+
+def _episodes(evidence: Evidence) -> str:
+    over = [episode for episode in evidence.episodes if episode.over]
+    lengths = [episode.length for episode in over]
+    span = f"{min(lengths)} to {max(lengths)} steps long" if lengths else ""
+    terminated = sum(bool(episode.steps[-1].terminateds.get("__all__")) for episode in over)
+    ended = ", ".join([f"{terminated} terminated, {len(over) - terminated} truncated"] if over else [])
+    unfinished = len(evidence.episodes) - len(over)
+    parts = [span, ended, f"{unfinished} unfinished" if unfinished else ""]
+    return f"{len(evidence.episodes)} of random play, " + ", ".join(part for part in parts if part)
+
+
+def _returns(evidence: Evidence) -> str:
+    """Over the episodes: each one's mean over all agents."""
+    returns = []
+    for episode in evidence.episodes:
+        rewards = (number(reward) or 0.0 for step in episode.steps for reward in step.rewards.values())
+        returns.append(sum(rewards) / len(evidence.agents))
+    if not returns:
+        return "none"
+    return f"{np.mean(returns):.4g} on average ({min(returns):.4g} to {max(returns):.4g}), the mean over agents"
+
+
+def _speed(evidence: Evidence) -> tuple[float, float]:
+    """Env steps per second and milliseconds of a reset, of wall-clock time; zeros without episodes."""
+    seconds = sum(episode.step_seconds for episode in evidence.episodes)
+    steps = sum(episode.length for episode in evidence.episodes)
+    resets = [episode.reset_seconds for episode in evidence.episodes if episode.steps]
+    return steps / seconds if seconds else 0.0, 1000 * float(np.mean(resets)) if resets else 0.0
