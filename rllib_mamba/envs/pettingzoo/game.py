@@ -14,9 +14,6 @@ AgentID = Hashable
 ALL = "__all__"
 """RLlib's key for the end of the whole episode."""
 
-COMMON = "__common__"
-"""Key of the infos that concern no single agent; it holds the global state as `state`."""
-
 _LARGEST_SEED = 2**31
 
 
@@ -26,8 +23,7 @@ class PettingZooGame(MultiAgentEnv):
     An agent's last observation comes with its `terminateds` or `truncateds`; an agent that is both has terminated. The
     episode is over when no agent is left. It was cut by a time limit, with `truncateds["__all__"]` in place of flags
     for single agents, when one of those that ended last was truncated and not terminated: RLlib would take a flag of
-    every agent for a termination. `infos["__common__"]["state"]`, (S,) float32, is the game's global state where it
-    has one that is not an image.
+    every agent for a termination.
 
     Args:
         game: the game, not yet played.
@@ -58,7 +54,18 @@ class PettingZooGame(MultiAgentEnv):
         self.metadata = dict(game.metadata)
         self.render_mode = getattr(game, "render_mode", None)
         self._seeds = None if seed is None else np.random.default_rng([seed, *stream_index])
-        self._has_state: bool | None = None
+
+    def state(self) -> np.ndarray:
+        """The global state, (S,) float32, after a reset or step. Not in the infos: it takes some games long to make.
+
+        Raises:
+            NotImplementedError: the game has none, or one that is an image.
+        """
+        # Some games have an attribute of this name for something else.
+        has_state = callable(getattr(self.game.unwrapped, "state", None))
+        if not has_state or _is_image(getattr(self.game, "state_space", None)):
+            raise NotImplementedError(f"The game {self.game} has no global state of numbers.")
+        return np.array(self.game.state(), np.float32).reshape(-1)
 
     def render(self) -> Any:
         """What the game draws in its `render_mode`, None without one."""
@@ -76,19 +83,6 @@ class PettingZooGame(MultiAgentEnv):
             return int(seed)
         return None if self._seeds is None else int(self._seeds.integers(_LARGEST_SEED))
 
-    def _infos(self, infos: Mapping[AgentID, Any], agents: Iterable[AgentID]) -> dict[Any, dict[str, Any]]:
-        # Copies: many games go on writing into the dictionaries that they gave away.
-        result: dict[Any, dict[str, Any]] = {agent: dict(infos.get(agent) or {}) for agent in agents}
-        state = self._state()
-        if state is not None:
-            result[COMMON] = {"state": state}
-        return result
-
-    def _state(self) -> np.ndarray | None:
-        if self._has_state is None:
-            self._has_state = _has_vector_state(self.game)
-        return np.array(self.game.state(), np.float32).reshape(-1) if self._has_state else None
-
 
 def ends(
     terminated: Mapping[AgentID, bool], truncated: Mapping[AgentID, bool], over: bool
@@ -104,6 +98,11 @@ def ends(
     return {**terminateds, ALL: over and not cut}, {**truncateds, ALL: cut}
 
 
+def copied(infos: Mapping[AgentID, Any], agents: Iterable[AgentID]) -> dict[AgentID, dict[str, Any]]:
+    """The infos of some agents; copies, because many games go on writing into those that they gave away."""
+    return {agent: dict(infos.get(agent) or {}) for agent in agents}
+
+
 def _possible_agents(game: Any) -> list[AgentID]:
     agents = getattr(game, "possible_agents", None)
     if not agents:
@@ -114,13 +113,5 @@ def _possible_agents(game: Any) -> list[AgentID]:
     return list(agents)
 
 
-def _has_vector_state(game: Any) -> bool:
-    # Some games have an attribute of this name for something else.
-    if not callable(getattr(game.unwrapped, "state", None)):
-        return False
-    try:
-        state = np.asarray(game.state())
-    except NotImplementedError:
-        return False
-    is_image = state.dtype == np.uint8 and state.ndim > 1
-    return not is_image
+def _is_image(space: gym.Space | None) -> bool:
+    return isinstance(space, gym.spaces.Box) and space.dtype == np.uint8 and len(space.shape) > 1

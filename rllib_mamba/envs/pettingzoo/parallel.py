@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rllib_mamba.envs.pettingzoo.game import AgentID, PettingZooGame, ends
+from rllib_mamba.envs.pettingzoo.game import AgentID, PettingZooGame, copied, ends
 
 
 class ParallelGame(PettingZooGame):
@@ -20,7 +20,7 @@ class ParallelGame(PettingZooGame):
         """Begins an episode; with `seed`, the same one whenever that seed is given."""
         observations, infos = self.game.reset(seed=self._next_seed(seed), options=options)
         self._ended: set[AgentID] = set()
-        return dict(observations), self._infos(infos, observations)
+        return dict(observations), copied(infos, observations)
 
     def step(
         self, action_dict: Mapping[AgentID, Any]
@@ -40,7 +40,7 @@ class ParallelGame(PettingZooGame):
         for flags in (terminated, truncated):
             self._ended |= {agent for agent, flag in flags.items() if flag}
         over = self._ended.issuperset(self.game.agents)
-        return observations, rewards, *ends(terminated, truncated, over), self._infos(infos, observations)
+        return observations, rewards, *ends(terminated, truncated, over), copied(infos, observations)
 
     def _check_that_nobody_comes_back(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rllib_mamba.envs.pettingzoo.game import AgentID, PettingZooGame, ends
+from rllib_mamba.envs.pettingzoo.game import AgentID, PettingZooGame, copied, ends
 
 
 class TurnBasedGame(PettingZooGame):
@@ -23,7 +23,7 @@ class TurnBasedGame(PettingZooGame):
         self.game.reset(seed=self._next_seed(seed), options=options)
         agent = self.game.agent_selection
         # The infos of those that wait as well: whoever plays with masks in the infos is known from the beginning.
-        return {agent: self.game.observe(agent)}, self._infos(self.game.infos, self.game.agents)
+        return {agent: self.game.observe(agent)}, copied(self.game.infos, self.game.agents)
 
     def step(
         self, action_dict: Mapping[AgentID, Any]
@@ -51,4 +51,4 @@ class TurnBasedGame(PettingZooGame):
             # PettingZoo takes an agent that has ended off the list in a step without an action.
             self.game.step(None)
         over = not self.game.agents
-        return observations, rewards, *ends(terminated, truncated, over), self._infos(infos, infos)
+        return observations, rewards, *ends(terminated, truncated, over), copied(infos, infos)
