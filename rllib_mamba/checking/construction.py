@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
@@ -17,6 +18,8 @@ from rllib_mamba.checking.places import innermost_file, raised_at
 from rllib_mamba.registry import EnvSpecifier
 from rllib_mamba.teams import possible_agents
 
+_logger = logging.getLogger(__name__)
+
 _CONSTRUCTOR = "def __init__(self, config=None)"
 
 
@@ -25,6 +28,7 @@ def constructor_works(make: Callable[[], Any]) -> tuple[Any, list[Finding]]:
     try:
         return make(), []
     except Exception as failure:
+        _logger.debug("the constructor failed", exc_info=True)
         # Python raises it where it is called, not inside of it.
         takes_no_config = isinstance(failure, TypeError) and innermost_file(failure) == registry.__file__
         remedy = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import logging
 import time
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ import numpy as np
 
 from rllib_mamba.teams import columns
 from rllib_mamba.teams.team_env import ALL
+
+_logger = logging.getLogger(__name__)
 
 _STEP_PARTS = ("observations", "rewards", "terminateds", "truncateds", "infos")
 
@@ -136,6 +139,7 @@ class Player:
                 call = f"step {episode.length + 1}"
                 raw = self._step(episode, actions, raw)
         except Exception as failure:
+            _logger.debug("%s failed", call, exc_info=True)
             episode.failure, episode.failed_call = failure, f"episode {number + 1}, {call}"
         return episode
 

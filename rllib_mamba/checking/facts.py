@@ -12,6 +12,7 @@ from rllib_mamba.checking.evidence import Evidence
 from rllib_mamba.checking.findings import Finding, named, note, shown, warning
 from rllib_mamba.checking.rewards import number
 from rllib_mamba.teams import columns
+from rllib_mamba.teams.team_env import ALL
 
 SLOW = 20.0
 """Env steps per second below which an environment is called slow."""
@@ -107,12 +108,16 @@ def _metrics(common: Mapping[str, Any]) -> Iterable[str]:
 def _episodes(evidence: Evidence) -> str:
     over = [episode for episode in evidence.episodes if episode.over]
     lengths = [episode.length for episode in over]
-    span = f"{min(lengths)} to {max(lengths)} steps long" if lengths else ""
-    terminated = sum(bool(episode.steps[-1].terminateds.get("__all__")) for episode in over)
-    ended = ", ".join([f"{terminated} terminated, {len(over) - terminated} truncated"] if over else [])
-    unfinished = len(evidence.episodes) - len(over)
-    parts = [span, ended, f"{unfinished} unfinished" if unfinished else ""]
-    return f"{len(evidence.episodes)} of random play, " + ", ".join(part for part in parts if part)
+    terminated = sum(bool(episode.steps[-1].terminateds.get(ALL)) for episode in over)
+    kinds = {
+        "terminated": terminated,
+        "truncated": len(over) - terminated,
+        f"left after {evidence.step_limit} steps": len(evidence.episodes) - len(over),
+    }
+    parts = [f"{count} {kind}" for kind, count in kinds.items() if count]
+    if lengths:
+        parts.insert(0, f"{min(lengths)} to {max(lengths)} steps" if len(set(lengths)) > 1 else f"{lengths[0]} steps")
+    return f"{len(evidence.episodes)} of random play: {', '.join(parts)}"
 
 
 def _returns(evidence: Evidence) -> str:

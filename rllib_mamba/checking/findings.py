@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 
 _AGENTS_NAMED = 3
@@ -95,6 +96,8 @@ def shown(value: Any) -> str:
     """A value for a sentence, shortened, on one line."""
     if isinstance(value, np.ndarray):
         text = np.array2string(value, precision=4, threshold=8, edgeitems=3, separator=", ")
+    elif isinstance(value, gym.Space):
+        text = str(value)
     else:
         text = reprlib.repr(value)
     text = " ".join(text.split())

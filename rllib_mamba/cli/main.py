@@ -11,7 +11,7 @@ import typer
 from typer import Argument, Option
 
 from rllib_mamba.cli.errors import FAILURE, INTERRUPTED, CommandError, one_line
-from rllib_mamba.cli.options import EvaluateOptions, TrainOptions, takes_options
+from rllib_mamba.cli.options import CheckOptions, EvaluateOptions, TrainOptions, takes_options
 
 app = typer.Typer(
     name="rllib", no_args_is_help=True, pretty_exceptions_enable=False, help="Train and evaluate RLlib algorithms."
@@ -63,6 +63,20 @@ def evaluate(
     from rllib_mamba.cli.evaluate import evaluate as run
 
     raise typer.Exit(run(checkpoint, options))
+
+
+@app.command("check-env")
+@takes_options(CheckOptions)
+def check_env(
+    env: Annotated[str, Argument(help="Registered name, `module:Class` or `pettingzoo:module`.")], options: CheckOptions
+) -> None:
+    """Say what would go wrong in training on an environment, and what it is like.
+
+    Plays a few episodes with random legal actions; exit code 1 where an algorithm would not train.
+    """
+    from rllib_mamba.cli.check_env import check_env as run
+
+    raise typer.Exit(run(env, options))
 
 
 @example_app.command("list")

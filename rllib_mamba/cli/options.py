@@ -22,6 +22,8 @@ DEFAULT_EXPERIMENT_NAME = "default"
 DEFAULT_RESULTS_ROOT = "~/ray_results"
 DEFAULT_CHECKPOINT_FREQUENCY = 10
 DEFAULT_CHECKPOINTS_KEPT = 2
+DEFAULT_CHECKED_EPISODES = 3
+DEFAULT_CHECKED_STEPS = 1000
 
 
 def _default(value: object) -> str:
@@ -234,6 +236,23 @@ class EvaluateOptions:
     num_env_runners: Annotated[
         int | None, Option(min=0, help=f"Processes that play side by side, 0 for this one. {_default(0)}")
     ] = None
+    verbose: Annotated[
+        int, Option("--verbose", "-v", count=True, show_default=False, help="-v INFO, -vv DEBUG and tracebacks.")
+    ] = 0
+
+
+@dataclass(kw_only=True)
+class CheckOptions:
+    """What was given on the command line of `rllib check-env`."""
+
+    config: Annotated[
+        list[str] | None,
+        Option("--config", "-c", help="Settings of the environment: JSON or key=value, repeatable (size=5)."),
+    ] = None
+    episodes: Annotated[int, Option(min=1, help="Episodes to play.")] = DEFAULT_CHECKED_EPISODES
+    steps: Annotated[int, Option(min=1, help="Steps after which an episode is left.")] = DEFAULT_CHECKED_STEPS
+    seed: Annotated[int, Option(min=0, help="Seed of the first episode and of the actions.")] = 0
+    out: Annotated[Path | None, Option(help="JSON file for what was found.")] = None
     verbose: Annotated[
         int, Option("--verbose", "-v", count=True, show_default=False, help="-v INFO, -vv DEBUG and tracebacks.")
     ] = 0
