@@ -15,6 +15,7 @@ from ray.rllib.env.env_context import EnvContext
 from ray.rllib.policy.policy import PolicySpec
 from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID
 
+from rllib_mamba.curriculum import CURRICULUM_KEY, Curriculum, CurriculumCallback, check_tasks
 from rllib_mamba.registry import make_environment
 from rllib_mamba.teams import TEAM_SETUP_KEY, ConfiguredTeamEnv, TeamSetup, form_teams
 from rllib_mamba.teams.env_runner import RaiseDataErrorsCallback, TeamEnvRunner
@@ -54,12 +55,14 @@ class TeamAlgorithmConfig(AlgorithmConfig):
     """
 
     #: Callbacks in force beside the user's.
-    own_callbacks: tuple[type, ...] = (TeamMetricsCallback, RaiseDataErrorsCallback)
+    own_callbacks: tuple[type, ...] = (TeamMetricsCallback, RaiseDataErrorsCallback, CurriculumCallback)
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class)
         #: A team's scalar reward for RLlib: the "mean" or the "sum" of its members' rewards.
         self.team_reward: TeamReward = "mean"
+        #: The tasks of training episodes, see `Curriculum.from_description`; also taken from env_config["curriculum"].
+        self.curriculum: dict[str, Any] | None = None
         #: Agent id -> its observation and action space, for all possible agents; filled by `validate()`.
         self.agent_spaces: dict[Any, tuple[gym.Space, gym.Space]] = {}
         self.callbacks_class = list(self.own_callbacks)
@@ -76,7 +79,7 @@ class TeamAlgorithmConfig(AlgorithmConfig):
 
     @property
     def user_env_config(self) -> dict[str, Any]:
-        """The `env_config` as the user gave it."""
+        """The `env_config` as the user gave it; after `validate()` without the curriculum."""
         return {key: value for key, value in self.env_config.items() if key != TEAM_SETUP_KEY}
 
     @property
@@ -98,7 +101,7 @@ class TeamAlgorithmConfig(AlgorithmConfig):
         Raises:
             ValueError: An option is unknown, out of range or contradicts another; the environment's
                 agents have spaces that are not supported, or cannot be mapped to modules; or a module belongs to no
-                team.
+                team; or the curriculum is wrong.
             TypeError: The environment is not a `MultiAgentEnv`.
         """
         if not self._is_frozen:
@@ -122,6 +125,10 @@ class TeamAlgorithmConfig(AlgorithmConfig):
                 "a `MultiAgentEnv` class, 'module:Class' or 'pettingzoo:<module>'."
             )
         specifier, env_config = self.user_env, self.user_env_config
+        given_tasks = env_config.pop(CURRICULUM_KEY, None)
+        if given_tasks is not None:
+            self.curriculum = given_tasks
+        curriculum = Curriculum.from_description(self.curriculum) if self.curriculum is not None else None
         environment = make_environment(specifier, EnvContext(env_config, worker_index=0))
         try:
             agents = possible_agents(environment)
@@ -131,6 +138,8 @@ class TeamAlgorithmConfig(AlgorithmConfig):
                 agent: (environment.get_observation_space(agent), environment.get_action_space(agent))
                 for agent in agents
             }
+            if curriculum is not None and given_tasks is not None:
+                check_tasks(curriculum, environment)
         finally:
             environment.close()
         mapping = self.policy_mapping_fn
