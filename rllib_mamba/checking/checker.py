@@ -52,6 +52,7 @@ EPISODE_CHECKS: tuple[Callable[[Evidence], Iterable[Finding]], ...] = (
     ends.cut_agents_have_a_last_observation,
     ends.episode_is_over_with_its_agents,
     ends.episodes_end,
+    ends.somebody_begins,
     ends.every_agent_appears,
     ends.time_limits_are_no_terminations,
     rewards.rewards_are_finite_numbers,
@@ -158,9 +159,7 @@ class _Examination:
             report.run(check, evidence)
         if plays:
             self._look_at_seeds(beginnings)
-            report.run(training.illegal_actions_do_no_harm, evidence, self._seed)
-        self._ask_those_who_train()
-        if plays:
+            self._ask_those_who_train()
             self._gather_facts()
 
     def _look_at_seeds(self, beginnings: list[Episode]) -> None:
@@ -181,9 +180,11 @@ class _Examination:
     def _ask_those_who_train(self) -> None:
         # What these find has mostly been found by a check that explains it better.
         evidence, report = self._evidence, self._report
-        for check in (training.rllib_accepts_the_environment, training.rllib_keeps_the_episodes):
-            if report.trains(Concerns.RLLIB):
-                report.run(check, evidence)
+        takes_any_action = report.run(training.illegal_actions_do_no_harm, evidence, self._seed)
+        if report.trains(Concerns.RLLIB) and takes_any_action:
+            report.run(training.rllib_accepts_the_environment, evidence)
+        if report.trains(Concerns.RLLIB):
+            report.run(training.rllib_keeps_the_episodes, evidence)
         if report.trains(Concerns.TEAMS):
             report.run(training.a_team_plays, evidence, self._seed)
 

@@ -130,7 +130,7 @@ def spaces_are_equal(evidence: Evidence) -> Iterator[Finding]:
     for what, spaces in (("observation", evidence.observation_spaces), ("action", evidence.action_spaces)):
         kinds: list[Any] = []
         for space in spaces.values():
-            if not any(space == kind for kind in kinds):
+            if space is not None and not any(space == kind for kind in kinds):
                 kinds.append(space)
         if len(kinds) > 1:
             yield note(

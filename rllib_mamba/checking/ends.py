@@ -138,6 +138,21 @@ def episodes_end(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
+def somebody_begins(evidence: Evidence) -> Iterator[Finding]:
+    """Resets without an observation."""
+    empty = Sightings()
+    for step in evidence.steps:
+        if step.number == 0 and not step.observations:
+            empty.add(step.place, "no agent has an observation")
+    if empty:
+        yield error(
+            str(empty),
+            "at least one agent that acts first; RLlib takes an episode without agents for finished.",
+            "go on in reset() until somebody has something to decide.",
+            Concerns.RLLIB,
+        )
+
+
 def every_agent_appears(evidence: Evidence) -> Iterator[Finding]:
     """Agents that exist in name only."""
     seen = {agent for step in evidence.steps for agent in step.observations}

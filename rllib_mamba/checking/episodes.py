@@ -194,12 +194,15 @@ class Player:
 
 
 def reset(env: Any, seed: int | None) -> Any:
-    """Resets as RLlib does, or without a seed and options where the environment takes none."""
-    try:
-        inspect.signature(env.reset).bind(seed=seed, options=None)
-    except TypeError:
-        return env.reset()
-    return env.reset(seed=seed, options=None)
+    """Resets as RLlib does, or without options and seed where the environment does not take them."""
+    arguments: dict[str, Any]
+    for arguments in ({"seed": seed, "options": None}, {"seed": seed}):
+        try:
+            inspect.signature(env.reset).bind(**arguments)
+        except TypeError:
+            continue
+        return env.reset(**arguments)
+    return env.reset()
 
 
 def reset_parts(result: Any) -> tuple[Mapping[Hashable, Any], Mapping[Hashable, Any]]:

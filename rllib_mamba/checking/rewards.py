@@ -68,8 +68,8 @@ def rewards_are_not_large(evidence: Evidence) -> Iterator[Finding]:
 
 def there_are_rewards(evidence: Evidence) -> Iterator[Finding]:
     """Rewards that random play never finds."""
-    rewards = [number(reward) for _, _, reward in _rewards(evidence)]
-    if any(evidence.steps) and not any(rewards):
+    played = any(episode.length and not episode.failure for episode in evidence.episodes)
+    if played and not any(number(reward) for _, _, reward in _rewards(evidence)):
         yield note(
             "no agent was ever rewarded with anything but 0.",
             "rewards that exploration finds at least now and then.",

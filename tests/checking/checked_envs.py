@@ -44,12 +44,10 @@ class Faultless(MultiAgentEnv):
     def step(self, action_dict: Mapping[str, int]) -> Any:
         self.t += 1
         acting = [agent for agent in AGENTS if agent not in self.gone]
-        rewards = {}
-        for agent in acting:
-            move = int(action_dict[agent]) - 1
-            self.places[agent] = max(0, self.places[agent] + move)
-            rewards[agent] = 0.1 * move
-        won = max(self.places.values()) >= 4
+        for agent, action in action_dict.items():
+            self.places[agent] = min(4, max(0, self.places[agent] + int(action) - 1))
+        rewards = {agent: 0.1 * (int(action) - 1) for agent, action in action_dict.items()}
+        won = max(self.places.values()) == 4
         terminateds = {agent: won or (agent == "bob" and self.t >= BOB_DIES) for agent in acting}
         self.gone |= {agent for agent, ended in terminateds.items() if ended}
         observations, infos = self._observe(acting)

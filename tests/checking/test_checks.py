@@ -1,6 +1,7 @@
 """Every check finds its fault, and nothing else does."""
 
 import random
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -33,9 +34,7 @@ def test_nothing_is_found_where_nothing_is_wrong():
     assert report.trains(Concerns.RLLIB)
     assert report.environment == "Faultless"
     assert report.facts["agents"] == "3: 'ann', 'bob', 'cid'"
-    assert report.facts["gives"] == (
-        "action masks, communication masks, a global state of 3 numbers, the metrics won"
-    )
+    assert report.facts["gives"] == ("action masks, communication masks, a global state of 3 numbers, the metrics won")
     assert report.facts["drawing"] == "images of 6 x 4"
 
 
@@ -259,7 +258,7 @@ def never_a_reward(env: Any, parts: Parts) -> None:
 
 @spoils("infos_are_dictionaries", ERROR)
 def text_for_info(env: Any, parts: Parts) -> None:
-    parts["infos"]["bob"] = "fine"
+    parts["infos"]["__all__"] = "fine"
 
 
 @spoils("state_keeps_its_size", ERROR, Concerns.TEAMS)
@@ -310,21 +309,21 @@ def arrays_for_dictionaries(env: Any, parts: Parts) -> None:
 
 
 @spoils("rllib_keeps_the_episodes", ERROR, Concerns.RLLIB)
-def one_takes_over_from_another(env: Any, parts: Parts) -> None:
-    # All who were there have ended when bob comes: RLlib takes the episode for finished.
+def others_take_over_as_one_ends(env: Any, parts: Parts) -> None:
+    # All who were there have ended when the others come: RLlib takes the episode for finished.
+    hidden = ("bob", "cid") if env.t < 2 else ("ann",) if env.t > 2 else ()
     for part in parts.values():
-        for agent in ("bob", "cid") if env.t < 2 else ("ann", "cid") if env.t > 2 else ("cid",):
+        for agent in hidden:
             part.pop(agent, None)
     if env.t == 2:
-        parts["terminateds"] |= {"ann": True, "bob": False}
-        parts["rewards"].pop("bob")
+        parts["terminateds"]["ann"] = True
+        env.gone.add("ann")
 
 
-@spoils("a_team_plays", ERROR, Concerns.TEAMS)
+@spoils("somebody_begins", ERROR, Concerns.RLLIB)
 def nobody_is_there_at_first(env: Any, parts: Parts) -> None:
     if env.t == 0:
         parts["observations"] = {}
-        parts["infos"] = {"__common__": parts["infos"]["__common__"]}
 
 
 @pytest.mark.parametrize(
@@ -339,3 +338,270 @@ def test_what_is_given_wrongly_is_found(
     check_name: str, severity: Severity, concerns: Concerns, change: Callable[[Any, Parts], Any]
 ):
     assert found(spoiled(change)) == [(check_name, severity, concerns)]
+
+
+# ---------------------------------------------------------------------- what an environment is
+
+
+class TakesNothing(Faultless):
+    def __init__(self) -> None:
+        super().__init__()
+
+
+class NeedsASize(Faultless):
+    def __init__(self, config: Any) -> None:
+        raise ValueError(f"size must be at least 2, not {config.get('size')}")
+
+
+class OnlyOne(Faultless):
+    made = 0
+
+    def __init__(self, config: Any) -> None:
+        OnlyOne.made += 1
+        if OnlyOne.made > 1:
+            raise OSError("the port 4711 is in use")
+        super().__init__(config)
+
+
+class Alone(gym.Env):
+    observation_space = BOX
+    action_space = gym.spaces.Discrete(2)
+
+    def __init__(self, config: Any) -> None:
+        """Has nobody to play with."""
+
+
+class Nobody(MultiAgentEnv):
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+
+
+class Uninitialised(Faultless):
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        del self._agent_ids
+
+
+class ResetWithoutOptions(Faultless):
+    def reset(self, seed: int | None = None) -> Any:
+        return super().reset(seed=seed)
+
+
+class StrictAboutActions(Faultless):
+    def step(self, action_dict: Any) -> Any:
+        for agent, action in action_dict.items():
+            assert action or self.places[agent], "an illegal action"
+        return super().step(action_dict)
+
+
+class WaitsForAll(Faultless):
+    def step(self, action_dict: Any) -> Any:
+        return super().step({agent: action_dict[agent] for agent in AGENTS})
+
+
+class WithoutMasks(Faultless):
+    def spoil(self, parts: Parts) -> None:
+        for agent in AGENTS:
+            parts["infos"].pop(agent, None)
+
+
+class OneSpaceForAll(WithoutMasks):
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.observation_space, self.observation_spaces = BOX, None
+
+
+class Dictionaries(WithoutMasks):
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.observation_spaces = {agent: gym.spaces.Dict({"here": BOX}) for agent in AGENTS}
+
+    def spoil(self, parts: Parts) -> None:
+        super().spoil(parts)
+        parts["observations"] = {agent: {"here": value} for agent, value in parts["observations"].items()}
+
+
+class OutOfScale(Faultless):
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.observation_spaces = {agent: gym.spaces.Box(-np.inf, np.inf, (3,), np.float32) for agent in AGENTS}
+
+    def spoil(self, parts: Parts) -> None:
+        parts["observations"]["ann"][2] *= 10_000
+
+
+class OtherExample(Faultless):
+    def example_reset(self) -> Any:
+        return {agent: np.zeros(3, np.float32) for agent in AGENTS}, {}
+
+
+def unlike_in_class(**attributes: Any) -> type:
+    return type("Unlike", (Faultless,), attributes)
+
+
+continuous = {agent: gym.spaces.Box(-1, 1, (1,)) for agent in AGENTS}
+of_ann_only = {"ann": gym.spaces.Discrete(3)}
+
+
+class UnevenActions(WithoutMasks):
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.action_spaces["bob"] = gym.spaces.Discrete(2)
+
+
+@pytest.mark.parametrize(
+    ("specifier", "check_name", "severity", "concerns"),
+    [
+        (TakesNothing, "constructor_works", ERROR, Concerns.ALL),
+        (NeedsASize, "constructor_works", ERROR, Concerns.ALL),
+        (OnlyOne, "constructor_works", ERROR, Concerns.ALL),
+        ("no_such_module:Env", "constructor_works", ERROR, Concerns.ALL),
+        (Alone, "environment_is_multi_agent", ERROR, Concerns.ALL),
+        (Nobody, "environment_is_multi_agent", ERROR, Concerns.ALL),
+        (Uninitialised, "base_class_is_initialised", ERROR, Concerns.ALL),
+        (ResetWithoutOptions, "reset_takes_a_seed", ERROR, Concerns.ALL),
+        (StrictAboutActions, "illegal_actions_do_no_harm", WARNING, Concerns.RLLIB),
+        (WaitsForAll, "nothing_is_raised", ERROR, Concerns.ALL),
+        (OneSpaceForAll, "spaces_are_given_by_agent", ERROR, Concerns.RLLIB),
+        (Dictionaries, "observations_are_plain", NOTE, Concerns.RLLIB),
+        (OutOfScale, "features_are_of_one_scale", NOTE, Concerns.ALL),
+        (unlike(action_spaces=continuous), "spaces_are_supported", ERROR, Concerns.TEAMS),
+        (UnevenActions, "spaces_are_equal", NOTE, Concerns.RLLIB),
+        (OtherExample, "a_team_plays", ERROR, Concerns.TEAMS),
+        (unlike(agents=[]), "rllib_accepts_the_environment", ERROR, Concerns.RLLIB),
+        (unlike(action_spaces=of_ann_only), "spaces_are_supported", ERROR, Concerns.ALL),
+        (unlike_in_class(render=lambda self: None), "rendering_gives_images", NOTE, Concerns.ALL),
+        (unlike_in_class(render=lambda self: 1 / 0), "rendering_gives_images", NOTE, Concerns.ALL),
+    ],
+)
+def test_what_is_built_wrongly_is_found(specifier: Any, check_name: str, severity: Severity, concerns: Concerns):
+    assert found(specifier) == [(check_name, severity, concerns)]
+
+
+def test_all_that_is_wrong_is_found_at_once():
+    class Worse(UnevenActions):
+        def spoil(self, parts: Parts) -> None:
+            super().spoil(parts)
+            not_a_number(self, parts)
+            info_about_a_stranger(self, parts)
+
+    assert [check_name for check_name, *_ in found(Worse)] == [
+        "agents_are_known",
+        "observations_are_finite",
+        "spaces_are_equal",
+    ]
+
+
+def test_what_cannot_be_sent_to_other_processes_is_found():
+    lock = threading.Lock()
+
+    def make(context: Any) -> Faultless:
+        with lock:
+            return Faultless(context)
+
+    assert found(make) == [("can_be_sent", ERROR, Concerns.ALL)]
+
+
+def test_how_slow_an_environment_is(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(facts, "SLOW", 1e9)
+    assert found(Faultless) == [("speed_is_bearable", WARNING, Concerns.ALL)]
+
+
+# ---------------------------------------------------------------------- randomness
+
+
+class FromGlobalRandom(Faultless):
+    def spoil(self, parts: Parts) -> None:
+        parts["observations"]["ann"][1] = random.uniform(-1, 1)
+
+
+class DifferentFromInstanceToInstance(Faultless):
+    made = 0
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        DifferentFromInstanceToInstance.made += 1
+        self.number = self.made
+
+    def spoil(self, parts: Parts) -> None:
+        parts["observations"]["ann"][1] = 1 / self.number
+
+
+class WithoutChance(Faultless):
+    def spoil(self, parts: Parts) -> None:
+        for observation in parts["observations"].values():
+            observation[1:] = 0.5
+
+
+class OneSeedForAll(Faultless):
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        return super().reset(seed=None if seed is None else 1)
+
+
+class TheSameAgain(Faultless):
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        return super().reset(seed=5 if seed is None else seed)
+
+
+class OneStreamForAll(Faultless):
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        super().reset(seed=7)
+
+
+class OneStreamForAWorker(Faultless):
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        super().reset(seed=config.worker_index)
+
+
+@pytest.mark.parametrize(
+    ("specifier", "check_name", "severity", "seen"),
+    [
+        (
+            FromGlobalRandom,
+            "seeds_repeat_episodes",
+            WARNING,
+            ["once more, the observations of 'ann' differ"],
+        ),
+        (DifferentFromInstanceToInstance, "seeds_repeat_episodes", WARNING, ["in a second environment"]),
+        (WithoutChance, "seeds_repeat_episodes", NOTE, ["every episode is the same"]),
+        (OneSeedForAll, "seeds_repeat_episodes", WARNING, ["the seeds 0 to 3 all give the same episode"]),
+        (TheSameAgain, "episodes_differ_without_a_seed", WARNING, ["3 episodes in a row"]),
+        (OneStreamForAll, "environments_differ", WARNING, ["only in their worker_index", "only in their vector_index"]),
+        (OneStreamForAWorker, "environments_differ", WARNING, ["only in their vector_index"]),
+    ],
+)
+def test_randomness(specifier: Any, check_name: str, severity: Severity, seen: list[str]):
+    findings = check(specifier).findings
+    assert [(finding.check, finding.severity) for finding in findings] == [(check_name, severity)] * len(seen)
+    for finding, words in zip(findings, seen, strict=True):
+        assert words in finding.seen
+
+
+# ---------------------------------------------------------------------- how it is said
+
+
+def test_findings_say_where_and_how_often():
+    [finding] = check(spoiled(large_reward), episodes=1).findings
+    assert finding.seen.startswith("episode 1, step 1, agent 'ann': the reward is ")
+    assert "times more)." in finding.seen
+
+
+def test_findings_name_the_line_that_raised():
+    [finding] = check(spoiled(raises)).findings
+    assert "episode 1, step 2: the environment raised ZeroDivisionError: no more agents" in finding.seen
+    assert "test_checks.py:" in finding.seen
+    assert "in raises)" in finding.seen
+
+
+def test_whoever_waits_for_the_dead_is_told_so():
+    [finding] = check(WaitsForAll).findings
+    assert "wait for an action of 'bob'" in finding.remedy
+
+
+def test_signature_of_the_constructor_is_told_from_other_faults():
+    [signature], [other] = check(TakesNothing).findings, check(NeedsASize).findings
+    assert "def __init__(self, config=None)" in signature.remedy
+    assert "size must be at least 2, not None" in other.seen
+    assert "def __init__" not in other.remedy
