@@ -1,5 +1,6 @@
 """From chunks of RLlib episodes to replay rows."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -14,18 +15,30 @@ from rllib_mamba.replay.layout import (
     LAST,
     OBSERVATION,
     REWARD,
+    STATE,
     TERMINATED,
     TRUNCATED,
     Rows,
 )
 from rllib_mamba.teams import columns
 
+#: Columns that not every environment has: how the replay and how a team's observation names them, and their type.
+_OPTIONAL_COLUMNS: dict[str, tuple[str, type]] = {
+    ACTION_MASK: (columns.ACTION_MASK, bool),
+    COMM_MASK: (columns.COMM_MASK, bool),
+    STATE: (columns.STATE, np.float32),
+}
 
-def chunk_to_rows(chunk: SingleAgentEpisode) -> Rows:
+
+def chunk_to_rows(chunk: SingleAgentEpisode, optional: Collection[str] = (ACTION_MASK, COMM_MASK)) -> Rows:
     """The L steps of a chunk of a team's episode as rows, each column (L, ...).
 
     Row t pairs what was observed and done at t with what came of it, which the observation at t + 1 holds. Lookback is
     left out: those steps are another chunk's.
+
+    Args:
+        chunk: the team's part of what an env runner returned.
+        optional: the columns to take where the environment gives them.
 
     Raises:
         ValueError: the observations are not those of a team.
@@ -47,15 +60,33 @@ def chunk_to_rows(chunk: SingleAgentEpisode) -> Rows:
         LAST: np.zeros(length, bool),
         TRUNCATED: np.zeros(length, bool),
     }
-    for name, key in ((ACTION_MASK, columns.ACTION_MASK), (COMM_MASK, columns.COMM_MASK)):
+    for name in optional:
+        key, dtype = _OPTIONAL_COLUMNS[name]
         if key in observations:
-            rows[name] = observations[key][:-1].astype(bool)
+            rows[name] = observations[key][:-1].astype(dtype)
     if chunk.is_done:
         rows[LAST][-1] = True
         # An environment may end an episode for all without saying so of every agent.
         rows[TERMINATED][-1] |= chunk.is_terminated
         rows[TRUNCATED][-1] = not chunk.is_terminated
     return rows
+
+
+def with_final_row(rows: Rows, chunk: SingleAgentEpisode) -> Rows:
+    """Rows of an episode's last chunk, followed by one for the observation that the episode ended with.
+
+    It has action 0 and reward 0, and of the columns of `rows` what the observation holds. `last` and `truncated` stay
+    at the step before it.
+    """
+    observation = _stacked(chunk.get_observations([-1]))
+    final = {name: np.zeros((1, *column.shape[1:]), column.dtype) for name, column in rows.items()}
+    final[OBSERVATION] = observation[columns.OBS]
+    final[ALIVE] = observation[columns.ALIVE].astype(bool)
+    final[TERMINATED] = rows[TERMINATED][-1:]
+    for name, (key, dtype) in _OPTIONAL_COLUMNS.items():
+        if name in rows:
+            final[name] = observation[key].astype(dtype)
+    return {name: np.concatenate([column, final[name]]) for name, column in rows.items()}
 
 
 def with_absorbing_rows(rows: Rows, count: int, num_actions: int, generator: np.random.Generator) -> Rows:

@@ -14,6 +14,7 @@ ALIVE = "alive"
 LAST = "last"
 ACTION_MASK = "action_mask"
 COMM_MASK = "comm_mask"
+STATE = "state"
 
 Rows = dict[str, np.ndarray]
 
@@ -25,7 +26,8 @@ class RowLayout:
     """The shape of a team's rows and their compact form.
 
     A row is stored as four arrays: observations (N, O) at `observation_dtype`, actions (N,) as the smallest unsigned
-    integer that holds `num_actions`, rewards (N,) float32, and every boolean of the row packed to bits.
+    integer that holds `num_actions`, rewards (N,) float32, and every boolean of the row packed to bits. A fifth holds
+    the global state (S,), at `observation_dtype` too, where `state_size` S is not 0.
     """
 
     num_agents: int
@@ -34,6 +36,7 @@ class RowLayout:
     has_action_mask: bool
     has_comm_mask: bool
     observation_dtype: str = "float32"
+    state_size: int = 0
 
     @classmethod
     def of(cls, rows: Mapping[str, np.ndarray], num_actions: int, observation_dtype: str) -> "RowLayout":
@@ -46,6 +49,7 @@ class RowLayout:
             has_action_mask=ACTION_MASK in rows,
             has_comm_mask=COMM_MASK in rows,
             observation_dtype=observation_dtype,
+            state_size=rows[STATE].shape[-1] if STATE in rows else 0,
         )
 
     def differences(self, other: "RowLayout") -> list[str]:
@@ -57,24 +61,29 @@ class RowLayout:
             "number of actions": (self.num_actions, other.num_actions),
             "presence of an action mask": (self.has_action_mask, other.has_action_mask),
             "presence of a communication mask": (self.has_comm_mask, other.has_comm_mask),
+            "size of the global state": (self.state_size, other.state_size),
         }
         return [f"{name} {own} became {new}" for name, (own, new) in named.items() if own != new]
 
     @property
     def raw_bytes(self) -> int:
-        """Bytes of one row's bare numbers: observations and actions at their dtypes, 4 per reward, 1 per boolean."""
-        per_agent = self.observation_size * np.dtype(self.observation_dtype).itemsize + self._action_dtype.itemsize + 4
-        return self.num_agents * per_agent + self._num_booleans
+        """Bytes of one row's bare numbers: observations, state and actions at their dtypes, 4 a reward, 1 a boolean."""
+        float_size = np.dtype(self.observation_dtype).itemsize
+        per_agent = self.observation_size * float_size + self._action_dtype.itemsize + 4
+        return self.num_agents * per_agent + self.state_size * float_size + self._num_booleans
 
     def allocate(self, num_rows: int) -> Rows:
         """Uninitialised storage for `num_rows` rows."""
         agents = (num_rows, self.num_agents)
-        return {
+        storage = {
             OBSERVATION: np.empty((*agents, self.observation_size), self.observation_dtype),
             ACTION: np.empty(agents, self._action_dtype),
             REWARD: np.empty(agents, np.float32),
             _BITS: np.empty((num_rows, (self._num_booleans + 7) // 8), np.uint8),
         }
+        if self.state_size:
+            storage[STATE] = np.empty((num_rows, self.state_size), self.observation_dtype)
+        return storage
 
     def pack(self, rows: Mapping[str, np.ndarray]) -> Rows:
         """Rows (L, ...) in their stored form.
@@ -84,20 +93,25 @@ class RowLayout:
         """
         self._check(rows)
         booleans = [rows[name].reshape(len(rows[name]), -1).astype(bool) for name in self._boolean_shapes]
-        return {
+        packed = {
             OBSERVATION: rows[OBSERVATION],
             ACTION: rows[ACTION].astype(self._action_dtype),
             REWARD: rows[REWARD],
             _BITS: np.packbits(np.concatenate(booleans, axis=1), axis=1),
         }
+        if self.state_size:
+            packed[STATE] = rows[STATE]
+        return packed
 
     def unpack(self, stored: Rows) -> Rows:
-        """The inverse of `pack`: observations and rewards float32, actions int64, everything else bool."""
+        """The inverse of `pack`: observations, state and rewards float32, actions int64, everything else bool."""
         rows: Rows = {
             OBSERVATION: stored[OBSERVATION].astype(np.float32, copy=False),
             ACTION: stored[ACTION].astype(np.int64),
             REWARD: stored[REWARD],
         }
+        if self.state_size:
+            rows[STATE] = stored[STATE].astype(np.float32, copy=False)
         bits = np.unpackbits(stored[_BITS], axis=1, count=self._num_booleans).view(np.bool_)
         begin = 0
         for name, shape in self._boolean_shapes.items():
@@ -127,6 +141,8 @@ class RowLayout:
     def _check(self, rows: Mapping[str, np.ndarray]) -> None:
         agents = (self.num_agents,)
         shapes = {OBSERVATION: (*agents, self.observation_size), ACTION: agents, REWARD: agents, **self._boolean_shapes}
+        if self.state_size:
+            shapes[STATE] = (self.state_size,)
         length = len(rows[OBSERVATION])
         for name, shape in shapes.items():
             if name not in rows:
