@@ -1,0 +1,100 @@
+"""SMAC without StarCraft II: the packages are stood in for, the processes of the games are real ones."""
+
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+STAND_IN = Path(__file__).parent / "stand_in"
+MAPS = ("3m", "8m", "2s3z", "MMM", "32x32_flat")
+PACKAGES = ("smac", "smacv2", "pysc2", "battle", "simulated_environment")
+
+
+class StarCraft:
+    """An installed game, and what runs of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        program = folder / "Versions" / "Base75800" / "SC2_x64"
+        program.parent.mkdir(parents=True)
+        # A copy is what tells the games of one test from any others.
+        shutil.copy(shutil.which("sleep") or "/bin/sleep", program)
+        maps = folder / "Maps" / "SMAC_Maps"
+        maps.mkdir(parents=True)
+        for name in MAPS:
+            (maps / f"{name}.SC2Map").write_bytes(b"a map")
+        self.program = str(program)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables of a program that is to find the game and the packages."""
+        return {**os.environ, "SC2PATH": str(self.folder), "PYTHONPATH": str(STAND_IN)}
+
+    def games(self) -> list[int]:
+        """The processes of games that run."""
+        found = []
+        for name in filter(str.isdecimal, os.listdir("/proc")):
+            try:
+                command = Path(f"/proc/{name}/cmdline").read_bytes()
+            except OSError:
+                continue
+            if command.startswith(self.program.encode()):
+                found.append(int(name))
+        return found
+
+    def wait_for(self, number: int, seconds: float = 60.0) -> list[int]:
+        """Waits until this number of games runs."""
+        deadline = time.monotonic() + seconds
+        while len(games := self.games()) != number:
+            assert time.monotonic() < deadline, f"{len(games)} games run, not {number}"
+            time.sleep(0.02)
+        return games
+
+    def crash(self) -> None:
+        """Kills the only game that runs."""
+        [game] = self.games()
+        os.kill(game, signal.SIGKILL)
+        # A child that nobody has waited for yet is still listed, without a command line.
+        self.wait_for(0)
+
+
+@pytest.fixture
+def starcraft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StarCraft]:
+    """StarCraft II is installed, and SMAC and SMACv2; no game may be left at the end of the test."""
+    installed = StarCraft(tmp_path / "StarCraftII")
+    monkeypatch.setenv("SC2PATH", str(installed.folder))
+    monkeypatch.syspath_prepend(STAND_IN)
+    yield installed
+    forget_packages()
+    installed.wait_for(0, seconds=5)
+
+
+def forget_packages() -> None:
+    """Lets the next import of SMAC and what belongs to it find what is there then."""
+    for name in list(sys.modules):
+        if name.partition(".")[0] in PACKAGES:
+            del sys.modules[name]
+
+
+@pytest.fixture
+def make(starcraft: StarCraft) -> Iterator[Callable[..., Any]]:
+    """Makes environments, 3m unless told otherwise, and closes them at the end."""
+    from rllib_mamba.envs.smac import SMACEnv
+
+    made = []
+
+    def make_environment(context: Any = None, **options: Any) -> Any:
+        config = {"map_name": "3m", **options}
+        environment = SMACEnv(context.copy_with_overrides(env_config=config) if context is not None else config)
+        made.append(environment)
+        return environment
+
+    yield make_environment
+    for environment in made:
+        environment.close()

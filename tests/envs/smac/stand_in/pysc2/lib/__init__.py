@@ -1,0 +1,1 @@
+"""The parts of PySC2 that StarCraft2Env uses."""

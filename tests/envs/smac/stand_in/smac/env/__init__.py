@@ -1,0 +1,5 @@
+"""What SMAC exports."""
+
+from smac.env.starcraft2.starcraft2 import StarCraft2Env
+
+__all__ = ["StarCraft2Env"]

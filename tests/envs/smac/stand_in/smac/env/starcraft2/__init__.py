@@ -1,0 +1,1 @@
+"""SMAC on StarCraft II."""

@@ -1,0 +1,1 @@
+"""SMACv2 on StarCraft II."""
