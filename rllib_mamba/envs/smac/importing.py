@@ -53,8 +53,8 @@ def load_package(name: str) -> StarCraftPackage:
     other = "smac" if name == "smacv2" else "smacv2"
     if f"{other}.{_MAPS}" in sys.modules:
         raise ImportError(
-            f"{name} cannot be used in a process that has used {other}: PySC2 refuses two maps of one name. Use each in a "
-            "process of its own."
+            f"{name} cannot be used in a process that has used {other}: PySC2 refuses two maps of one name. Use each "
+            "in a process of its own."
         )
     try:
         with warnings.catch_warnings():
