@@ -15,7 +15,7 @@ from rllib_mamba.envs.flatland.deadlocks import find_deadlocks
 from rllib_mamba.envs.flatland.decisions import FIRST_BRANCH, is_forced, open_turns, rail_action
 from rllib_mamba.envs.flatland.observation import NOBODY, TreeObservation
 from rllib_mamba.envs.flatland.rail_graph import HEADINGS, RailGraph
-from rllib_mamba.envs.flatland.rewards import RewardShaper
+from rllib_mamba.envs.flatland.rewards import PAPER_REWARDS, Outcome, RewardShaper
 from rllib_mamba.envs.flatland.trains import Phase, Train, read_graph, read_trains
 
 EMPTY_LIST = -2
@@ -144,7 +144,7 @@ class TestCommunication:
     def test_mask(self, replayed: Replayed) -> None:
         recording = replayed.recording
         for snapshot, analysis in replayed:
-            memory = EncounterMemory(recording.trains)
+            memory = EncounterMemory(recording.trains, recording.trains)
             heard = recording["encountered_used"][snapshot]
             heard = np.where(heard == EMPTY_LIST, NOBODY, heard)
             no_one = [False] * recording.trains
@@ -238,19 +238,21 @@ class TestTransition:
     def test_rewards(self, replayed: Replayed) -> None:
         recording = replayed.recording
         for snapshot, _ in replayed:
-            shaper = RewardShaper(finish=10.0, progress=0.01, deadlock=-5.0)
-            shaper.distances = recording["near_prev_dist"][snapshot].tolist()
-            shaper.finished = recording["finish_rewarded_before"][snapshot].astype(bool).tolist()
-            shaper.punished = recording["deadlock_punished_before"][snapshot].astype(bool).tolist()
+            shaper = RewardShaper(PAPER_REWARDS)
+            shaper.parts["progress"].distances = recording["near_prev_dist"][snapshot].tolist()
+            shaper.parts["finish"].before = recording["finish_rewarded_before"][snapshot].astype(bool).tolist()
+            shaper.parts["deadlock"].before = recording["deadlock_punished_before"][snapshot].astype(bool).tolist()
             deadlocked = recording["next_deadlocked"][snapshot].astype(bool).tolist()
-            rewards = shaper.rewards(replayed.graph, recorded_next_trains(replayed, snapshot), deadlocked)
+            trains = recorded_next_trains(replayed, snapshot)
+            nobody = [False] * recording.trains
+            rewards = shaper.rewards(Outcome(replayed.graph, trains, deadlocked, nobody, 0))
             np.testing.assert_allclose(rewards, recording["reward"][snapshot], rtol=0, atol=1e-9)
 
     def test_distances_remembered_for_the_rewards(self, replayed: Replayed) -> None:
         for snapshot, analysis in replayed:
-            shaper = RewardShaper(finish=10.0, progress=0.01, deadlock=-5.0)
+            shaper = RewardShaper(PAPER_REWARDS)
             shaper.start(replayed.graph, analysis.trains)
-            assert shaper.distances == replayed.recording["near_prev_dist"][snapshot].tolist()
+            assert shaper.parts["progress"].distances == replayed.recording["near_prev_dist"][snapshot].tolist()
 
     def test_done_flags(self, replayed: Replayed) -> None:
         recording = replayed.recording

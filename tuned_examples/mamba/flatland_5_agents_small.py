@@ -19,7 +19,7 @@ config = (
             "tree_depth": 1,
             "scaled_features": True,
             "action_masks": True,
-            "progress_reward": 0.1,
+            "rewards": {"finish": 10.0, "progress": 0.1, "deadlock": -5.0},
             "unreachable_distance": 100.0,
         },
     )

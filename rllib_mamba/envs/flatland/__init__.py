@@ -9,6 +9,7 @@ except ImportError as error:
     raise ImportError('the Flatland environment needs flatland-rl: pip install "rllib-mamba[flatland]"') from error
 
 from rllib_mamba.envs.flatland.environment import FlatlandEnv
-from rllib_mamba.envs.flatland.settings import PRESETS, FlatlandSettings
+from rllib_mamba.envs.flatland.presets import PRESETS
+from rllib_mamba.envs.flatland.settings import FlatlandSettings
 
 __all__ = ["PRESETS", "FlatlandEnv", "FlatlandSettings"]

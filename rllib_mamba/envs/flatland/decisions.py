@@ -28,8 +28,11 @@ def open_turns(graph: RailGraph, train: Train) -> tuple[bool, bool, bool]:
 def rail_action(graph: RailGraph, train: Train, action: int) -> int:
     """Flatland's action (1 left, 2 forward, 3 right, 4 stop) for one of the three actions; -1: nothing is sent.
 
-    Action 0 takes the leftmost branch, action 1 the second one (the only one where there is no second), 2 stops.
+    Action 0 takes the leftmost branch, action 1 the second one (the only one where there is no second), 2 stops. What
+    may not depart yet is sent nothing.
     """
+    if train.phase == Phase.WAITING:
+        return NO_RAIL_ACTION
     if action == STOP:
         return _STOP_TRAIN if train.phase in (Phase.ACTIVE, Phase.ARRIVED) else NO_RAIL_ACTION
     if train.phase == Phase.ARRIVED:
@@ -41,7 +44,7 @@ def rail_action(graph: RailGraph, train: Train, action: int) -> int:
 
 
 def legal_actions(graph: RailGraph, train: Train) -> tuple[bool, bool, bool]:
-    """Which of the three actions make a difference: going on where that is forced, else the branches and stop."""
-    if is_forced(train, False, graph.decisions):
+    """Which of the three actions make a difference: the branches and stop, only going on where nothing else does."""
+    if train.phase == Phase.WAITING or is_forced(train, False, graph.decisions):
         return (True, False, False)
     return (True, sum(open_turns(graph, train)) > 1, True)

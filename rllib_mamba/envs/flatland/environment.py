@@ -17,12 +17,13 @@ from rllib_mamba.envs.flatland.decisions import (
     legal_actions,
     rail_action,
 )
+from rllib_mamba.envs.flatland.launchers import make_launcher
 from rllib_mamba.envs.flatland.maps import make_simulator, new_episode
 from rllib_mamba.envs.flatland.observation import TreeObservation
-from rllib_mamba.envs.flatland.rewards import RewardShaper
-from rllib_mamba.envs.flatland.scaling import scaled
+from rllib_mamba.envs.flatland.observers import make_observer
+from rllib_mamba.envs.flatland.rewards import Outcome, RewardShaper
 from rllib_mamba.envs.flatland.settings import FlatlandSettings
-from rllib_mamba.envs.flatland.trains import Phase, read_trains
+from rllib_mamba.envs.flatland.trains import Phase, Train, read_trains
 
 _STOP_TRAIN = 4
 
@@ -30,9 +31,10 @@ _STOP_TRAIN = 4
 class FlatlandEnv(MultiAgentEnv):
     """Trains that share a rail network and have to reach their targets; each is an agent, "train_0" and so on.
 
-    Observation: (205,) float32 (fewer with a smaller `tree_depth`), see `observation.py`. Actions: 0 takes the leftmost
-    branch, 1 the second one, 2 stops.
-    Where a train has nothing to decide (off the decision cells, or broken down) it goes on whatever action is given.
+    Observation: (205,) float32 (fewer with a smaller `tree_depth`), see `observation.py`, or what the option
+    `observation` names. Actions: 0 takes the leftmost branch, 1 the second one, 2 stops.
+    Where a train has nothing to decide (off the decision cells, or broken down) it goes on whatever action is given,
+    and one that may not depart yet waits off the map.
     A train that has arrived or is deadlocked has terminated for good: its last observation comes with its termination.
     `infos["__common__"]` holds `comm_mask` (n, n) int8, n possible agents, 1 at [i, j] where train i may hear train j
     (those it met on its tree), and at the last step of an episode `episode_metrics`: the fractions of trains `arrived`
@@ -93,9 +95,7 @@ class FlatlandEnv(MultiAgentEnv):
     def _apply(self, settings: FlatlandSettings) -> None:
         self.settings = settings
         self.rail_env = make_simulator(settings)
-        self._reward_shaper = RewardShaper(
-            settings.finish_reward, settings.progress_reward, settings.deadlock_reward, settings.unreachable_distance
-        )
+        self._reward_shaper = RewardShaper(settings.rewards, settings.unreachable_distance)
 
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
@@ -109,9 +109,18 @@ class FlatlandEnv(MultiAgentEnv):
         number = self.settings.number_of_trains
         self.agents = self.possible_agents[:number]
         self._graph = new_episode(self.rail_env, self.settings, self._random)
-        self._observer = TreeObservation(self._graph, self._random.random(number).tolist())
-        self._encounters = EncounterMemory(number)
-        self._trains = read_trains(self.rail_env, self._graph)
+        self._tree = TreeObservation(self._graph, self._random.random(number).tolist())
+        self._observer = make_observer(
+            self.settings.observation,
+            self.settings.tree_depth,
+            self.settings.scaled_features,
+            self.rail_env,
+            self._graph,
+        )
+        self._encounters = EncounterMemory(number, len(self.possible_agents))
+        trains = read_trains(self.rail_env, self._graph)
+        self._launcher = make_launcher(self.settings.launcher, self._graph, trains, self.settings.window_size)
+        self._trains = self._held_back(trains)
         self._deadlocked = [False] * number
         self._reward_shaper.start(self._graph, self._trains)
         self._terminated = [False] * number
@@ -133,20 +142,18 @@ class FlatlandEnv(MultiAgentEnv):
         """
         if self._steps_left <= 0:
             raise RuntimeError("the episode is over (or none was begun): call reset()")
-        self.rail_env.step(self._rail_actions(action_dict))
+        rail_actions = self._rail_actions(action_dict)
+        self.rail_env.step(rail_actions)
         self._steps += 1
         self._steps_left -= 1
 
-        self._trains = read_trains(self.rail_env, self._graph)
-        deadlocked_before = self._deadlocked
-        self._deadlocked = find_deadlocks(self._graph, self._trains, deadlocked_before)
-        rewards = self._reward_shaper.rewards(self._graph, self._trains, self._deadlocked)
-        observations, common = self._observe(deadlocked_before)
         acting = [handle for handle, ended in enumerate(self._terminated) if not ended]
-        self._terminated = [
-            deadlocked or train.phase == Phase.ARRIVED
-            for train, deadlocked in zip(self._trains, self._deadlocked, strict=True)
-        ]
+        deadlocked_before = self._deadlocked
+        self._look(deadlocked_before)
+        stopped = [rail_actions.get(handle) == _STOP_TRAIN for handle in range(len(self._trains))]
+        limit = self._steps + self._steps_left
+        rewards = self._reward_shaper.rewards(Outcome(self._graph, self._trains, self._deadlocked, stopped, limit))
+        observations, common = self._observe(deadlocked_before)
         all_terminated = all(self._terminated)
         timed_out = self._steps_left <= 0 and not all_terminated
         if all_terminated or timed_out:
@@ -198,19 +205,34 @@ class FlatlandEnv(MultiAgentEnv):
                 rail_actions[handle] = sent
         return rail_actions
 
+    def _look(self, deadlocked_before: list[bool]) -> None:
+        """Read the state that the simulator is in."""
+        trains = read_trains(self.rail_env, self._graph)
+        self._deadlocked = find_deadlocks(self._graph, trains, deadlocked_before)
+        self._terminated = [
+            deadlocked or train.phase == Phase.ARRIVED
+            for train, deadlocked in zip(trains, self._deadlocked, strict=True)
+        ]
+        self._launcher.update(self._terminated)
+        self._trains = self._held_back(trains)
+
+    def _held_back(self, trains: list[Train]) -> list[Train]:
+        released = self._launcher.released
+        if all(released):
+            return trains
+        return [
+            train if is_released else train._replace(phase=Phase.WAITING)
+            for train, is_released in zip(trains, released, strict=True)
+        ]
+
     def _observe(self, deadlocked_before: list[bool]) -> tuple[np.ndarray, dict[str, Any]]:
-        observations, met = self._observer.observe(self._trains, self._deadlocked)
-        if self.settings.scaled_features:
-            observations = scaled(observations)
-        # Branches come breadth first: a shallower tree is the beginning of a deeper one.
-        observations = np.ascontiguousarray(observations[:, : self.settings.observation_size])
+        features, met = self._tree.observe(self._trains, self._deadlocked)
         forced = [
             is_forced(train, deadlocked, self._graph.decisions)
             for train, deadlocked in zip(self._trains, self._deadlocked, strict=True)
         ]
-        comm_mask = np.eye(len(self.possible_agents), dtype=np.int8)
-        comm_mask[: len(met), : len(met)] = self._encounters.mask(met, forced, deadlocked_before)
-        return observations, {"comm_mask": comm_mask}
+        comm_mask = self._encounters.mask(met, forced, deadlocked_before)
+        return self._observer.observe(features, self._trains), {"comm_mask": comm_mask}
 
     def _action_masks(self, handles: Iterable[int]) -> dict[str, Any]:
         if not self.settings.action_masks:

@@ -19,9 +19,10 @@ from flatland.envs.step_utils.states import TrainState
 from flatland.envs.timetable_generators import timetable_generator
 from flatland.envs.timetable_utils import Timetable
 
+from rllib_mamba.envs.flatland.launchers import FLATLAND_TIMETABLE
 from rllib_mamba.envs.flatland.lines import independent_lines
 from rllib_mamba.envs.flatland.rail_graph import RailGraph
-from rllib_mamba.envs.flatland.settings import ALL_AT_ONCE, FlatlandSettings
+from rllib_mamba.envs.flatland.settings import FlatlandSettings
 from rllib_mamba.envs.flatland.trains import read_graph, read_trains
 
 _MAX_ATTEMPTS = 50
@@ -106,7 +107,9 @@ def make_simulator(settings: FlatlandSettings) -> RailEnv:
             malfunction_generator=MalfunctionProcess(
                 settings.malfunction_rate, settings.min_malfunction_duration, settings.max_malfunction_duration
             ),
-            timetable_generator=_all_at_once(settings) if settings.timetable == ALL_AT_ONCE else timetable_generator,
+            timetable_generator=timetable_generator
+            if settings.launcher == FLATLAND_TIMETABLE
+            else _no_timetable(settings),
             rewards=_NoRewards(),
         )
 
@@ -134,13 +137,13 @@ def new_episode(rail_env: RailEnv, settings: FlatlandSettings, random_stream: np
             f"cities than in {settings}"
         )
     rail_env.malfunction_generator.start(random_stream)
-    if settings.timetable == ALL_AT_ONCE:
+    if settings.launcher != FLATLAND_TIMETABLE:
         for agent in rail_env.agents:  # Flatland would let them wait for one step
             agent.state_machine.set_state(TrainState.READY_TO_DEPART)
     return graph
 
 
-def _all_at_once(settings: FlatlandSettings) -> Any:
+def _no_timetable(settings: FlatlandSettings) -> Any:
     def generate(agents: list[Any], *unused: Any, **unused_by_name: Any) -> Timetable:
         return Timetable(
             earliest_departures=[[0, None]] * len(agents),

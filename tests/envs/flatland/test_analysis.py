@@ -113,7 +113,7 @@ class TestDecisions:
 
 class TestEncounterMemory:
     def test_forced_trains_hear_a_step_late_and_deadlocked_ones_the_same_for_ever(self) -> None:
-        memory = EncounterMemory(3)
+        memory = EncounterMemory(3, 3)
         no_one = [False] * 3
         meets = {other: (other,) + (-1,) * 13 for other in range(-1, 3)}
         memory.mask([meets[1], meets[0], meets[0]], no_one, no_one)

@@ -130,7 +130,7 @@ class TestEpisode:
 
     @pytest.mark.parametrize("seed", range(6))
     def test_metrics_tell_how_the_episode_went(self, seed: int) -> None:
-        env = FlatlandEnv({**CROWDED, "progress_reward": 0.0})
+        env = FlatlandEnv({**CROWDED, "rewards": {"finish": 10.0, "deadlock": -5.0}})
         results = play(env, shortest_path_action, seed)
         rewards = [reward for result in results[1:] for reward in result[1].values()]
         assert all("episode_metrics" not in result[-1]["__common__"] for result in results[:-1])
@@ -173,7 +173,7 @@ class TestEpisode:
         assert len(rewards) == round(float(distance)) + 1
 
     def test_flatlands_own_timetable(self) -> None:
-        env = FlatlandEnv({**DEBUG, "timetable": "flatland"})
+        env = FlatlandEnv({**DEBUG, "launcher": "flatland_timetable"})
         results = play(env, shortest_path_action, seed=2)
         ready = np.array([[row[8] for row in result[0].values()] for result in results[:2]])
         assert (ready == -1).any(), "no train had to wait for its departure"

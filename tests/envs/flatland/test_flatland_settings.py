@@ -17,7 +17,7 @@ from rllib_mamba.envs.flatland import PRESETS, FlatlandEnv, FlatlandSettings
         ({"number_of_cities": 1}, "number_of_cities must be at least 2"),
         ({"malfunction_rate": -0.1}, "malfunction_rate must be at least 0"),
         ({"min_malfunction_duration": 30, "max_malfunction_duration": 20}, "max_malfunction_duration must be at least"),
-        ({"timetable": "tomorrow"}, "timetable must be one of all_at_once, flatland"),
+        ({"launcher": "tomorrow"}, "unknown launcher 'tomorrow': known are all_at_once, shortest_path_first"),
         ({"seed": -1}, "seed must be None or at least 0"),
         ({"width": 12, "height": 12}, "do not fit on a map of 12 rows and 12 columns"),
         ({"number_of_cities": 10}, r"10 cities .* do not fit .* \(room for 9\)"),
@@ -34,7 +34,7 @@ def test_values_out_of_range(config: dict, message: str) -> None:
         ({"number_of_trains": 2.5}, "number_of_trains must be an integer"),
         ({"width": True}, "width must be an integer"),
         ({"malfunction_rate": "often"}, "malfunction_rate must be a finite number"),
-        ({"finish_reward": float("nan")}, "finish_reward must be a finite number"),
+        ({"unreachable_distance": float("nan")}, "unreachable_distance must be a finite number"),
         ({"seed": 1.5}, "seed must be an integer or None"),
     ],
 )

@@ -80,7 +80,7 @@ class TestTask:
         env, undisturbed = FlatlandEnv(UP_TO_FOUR), FlatlandEnv(UP_TO_FOUR)
         expected = play(undisturbed, seed=2)
         observations, _ = env.reset(seed=2)
-        env.set_task({"number_of_trains": 3, "finish_reward": 0.0})
+        env.set_task({"number_of_trains": 3, "rewards": {"zero": 1.0}})
         for result in expected[1:]:
             observations, rewards, ends, _, _ = env.step(dict.fromkeys(observations, 0))
             assert rewards == result[1]
