@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Callable
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self
 
 import gymnasium as gym
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
@@ -14,6 +14,7 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.env.env_context import EnvContext
 from ray.rllib.policy.policy import PolicySpec
 from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID
+from ray.rllib.utils.annotations import override
 
 from rllib_mamba.curriculum import CURRICULUM_KEY, Curriculum, CurriculumCallback, check_tasks
 from rllib_mamba.registry import make_environment
@@ -23,6 +24,9 @@ from rllib_mamba.teams.metrics import TeamMetricsCallback
 from rllib_mamba.teams.spaces import agent_spaces as check_agent_spaces
 from rllib_mamba.teams.spaces import possible_agents
 from rllib_mamba.teams.team_env import TeamReward
+
+#: A number, or RLlib's schedule: [[env step, value], ...].
+Schedule = float | list[list[float]]
 
 #: The module (and team) of all agents where the user maps none.
 DEFAULT_TEAM = "team"
@@ -54,6 +58,12 @@ class TeamAlgorithmConfig(AlgorithmConfig):
     become a team, and the environment is wrapped into a `ConfiguredTeamEnv`.
     """
 
+    #: The name of the algorithm.
+    algorithm_name: ClassVar[str]
+    #: Options that shape the networks and how they are used: the module's `model_config`.
+    model_options: ClassVar[tuple[str, ...]] = ()
+    #: What `preset` takes: options by name of the preset.
+    known_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     #: Callbacks in force beside the user's.
     own_callbacks: tuple[type, ...] = (TeamMetricsCallback, RaiseDataErrorsCallback, CurriculumCallback)
 
@@ -65,6 +75,8 @@ class TeamAlgorithmConfig(AlgorithmConfig):
         self.curriculum: dict[str, Any] | None = None
         #: Agent id -> its observation and action space, for all possible agents; filled by `validate()`.
         self.agent_spaces: dict[Any, tuple[gym.Space, gym.Space]] = {}
+        #: Names given to `preset`, in order.
+        self.presets: list[str] = []
         self.callbacks_class = list(self.own_callbacks)
         self.env_runner_cls = TeamEnvRunner
         # TeamEnv checks what the environment gives, at every step. RLlib's check would reset all environments of a
@@ -95,19 +107,89 @@ class TeamAlgorithmConfig(AlgorithmConfig):
             kwargs["callbacks_class"] = [*self.own_callbacks, *(c for c in given if c not in self.own_callbacks)]
         return super().callbacks(**kwargs)
 
+    def preset(self, name: str) -> Self:
+        """Sets many options at once.
+
+        Raises:
+            ValueError: The name is unknown.
+
+        Returns:
+            This configuration, changed.
+        """
+        self._check_preset(name)
+        for option, value in self.known_presets[name].items():
+            setattr(self, option, value)
+        self._note_preset(name)
+        return self
+
+    def _check_preset(self, name: str) -> None:
+        if name not in self.known_presets:
+            nearest = difflib.get_close_matches(str(name), self.known_presets, n=1)
+            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+            raise ValueError(
+                f"{self.algorithm_name} has no preset {name!r}; it has {', '.join(self.known_presets)}.{hint}"
+            )
+
+    def _note_preset(self, name: str) -> None:
+        if name not in self.presets:
+            self.presets = [*self.presets, name]
+
+    @override(AlgorithmConfig)
+    def update_from_dict(self, config_dict: dict[str, Any]) -> Self:
+        """Sets options from a dictionary, as Tune does; the key "preset" (a name or a list) is applied first."""
+        config_dict = dict(config_dict)
+        names = config_dict.pop("preset", [])
+        for name in [names] if isinstance(names, str) else names:
+            self.preset(name)
+        return super().update_from_dict(config_dict)
+
     def validate(self) -> None:
         """Checks every option and forms the teams.
 
         Raises:
             ValueError: An option is unknown, out of range or contradicts another; the environment's
-                agents have spaces that are not supported, or cannot be mapped to modules; or a module belongs to no
-                team; or the curriculum is wrong.
+                agents have spaces that are not supported, or cannot be mapped to modules; a module belongs to no
+                team; no team is to be trained; or the curriculum is wrong.
             TypeError: The environment is not a `MultiAgentEnv`.
         """
         if not self._is_frozen:
             self._check_for_unknown_options()
             self._form_teams()
         super().validate()
+        if not self.trained_teams:
+            raise ValueError(
+                f"No team is trained: the teams are {sorted(self.teams)}, policies_to_train={self.policies_to_train!r} "
+                "and a team with a module of its own kind in `rl_module(rl_module_spec=...)` is not trained. Leave at "
+                f"least one team to {self.algorithm_name}."
+            )
+
+    @property
+    def trained_teams(self) -> list[str]:
+        """The teams that `policies_to_train` names (all, if None) and that have a module of this algorithm."""
+        return [team for team in sorted(self.teams) if self._is_to_be_trained(team) and self._has_own_module(team)]
+
+    @property
+    def team_module_class(self) -> type[Any]:
+        """The class of the modules that this algorithm trains."""
+        return self.get_default_rl_module_spec().module_class
+
+    def _is_to_be_trained(self, team: str) -> bool:
+        to_train = self.policies_to_train
+        if to_train is None:
+            return True
+        return bool(to_train(team, None)) if callable(to_train) else team in to_train
+
+    def _has_own_module(self, team: str) -> bool:
+        spec = self._rl_module_spec
+        if isinstance(spec, MultiRLModuleSpec):
+            spec = spec.rl_module_specs.get(team)
+        module_class = spec.module_class if spec is not None else None
+        return module_class is None or issubclass(module_class, self.team_module_class)
+
+    @property
+    @override(AlgorithmConfig)
+    def _model_config_auto_includes(self) -> dict[str, Any]:
+        return super()._model_config_auto_includes | {name: getattr(self, name) for name in self.model_options}
 
     def _check_for_unknown_options(self) -> None:
         known = vars(type(self)())

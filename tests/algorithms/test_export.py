@@ -11,7 +11,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from rllib_mamba import MAMBAPolicy
-from rllib_mamba.algorithms.mamba.policy import DESCRIPTION_FILE, WEIGHTS_FILE
+from rllib_mamba.algorithms.policy import DESCRIPTION_FILE, WEIGHTS_FILE
 
 
 @pytest.fixture

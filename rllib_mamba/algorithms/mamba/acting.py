@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
+from rllib_mamba.algorithms.policy import ActingNetworks
 from rllib_mamba.imagination import Actor
 from rllib_mamba.world_model import LatentState, ModeSampler, RandomSampler, WorldModel, WorldModelConfig, hearing
 
@@ -26,12 +26,8 @@ class TeamState(NamedTuple):
     previous_action: Tensor
     ended: Tensor
 
-    def to_numpy(self) -> dict[str, np.ndarray]:
-        """The parts as arrays, by name."""
-        return {name: part.numpy() for name, part in self._asdict().items()}
 
-
-class TeamNetworks(nn.Module):
+class TeamNetworks(ActingNetworks):
     """The networks that act: the world model and the actor.
 
     Args:
@@ -56,40 +52,30 @@ class TeamNetworks(nn.Module):
             ended=torch.zeros(shape, dtype=torch.int64),
         )
 
+    def act(self, observation: dict[str, Tensor], state: TeamState, greedy: bool) -> tuple[Tensor, TeamState]:
+        """One step of every agent: encode, one posterior update with the others' messages, sample from the actor.
 
-def act(
-    networks: TeamNetworks, observation: dict[str, Tensor], state: TeamState, greedy: bool
-) -> tuple[Tensor, TeamState]:
-    """One step of every agent: encode, one posterior update with the others' messages, sample from the actor.
-
-    Args:
-        networks: World model and actor.
-        observation: The team observation, each part with a leading batch dimension B: `obs`, `ended` and, where the
-            environment has them, `action_mask` and `comm_mask`.
-        state: The team's state (B, N, ...).
-        greedy: The most probable latent and action instead of samples.
-
-    Returns:
-        Actions (B, N) int64 and the next state. Source: "Execution" of the publication's section 4.
-    """
-    world_model, config = networks.world_model, networks.world_model.config
-    rssm = world_model.rssm
-    sampler = ModeSampler() if greedy else RandomSampler()
-    previous = LatentState(
-        stochastic=_one_hot(state.latent, config.num_classes).flatten(-2), deterministic=state.deterministic
-    )
-    hear = hearing(
-        observation["comm_mask"].bool() if "comm_mask" in observation else None,
-        state.ended.bool() if networks.mask_dead_agents else None,
-    )
-    deterministic = rssm.transition(previous, _one_hot(state.previous_action, config.num_actions), hear)
-    embedding = world_model.encode(observation["obs"].float())
-    posterior = LatentState(rssm.sample(rssm.posterior_logits(deterministic, embedding), sampler), deterministic)
-    mask = observation.get("action_mask")
-    logits = networks.actor(posterior.features, None if mask is None else mask.bool())
-    action = sampler.one_hot(functional.softmax(logits, dim=-1)).argmax(dim=-1)
-    latent = posterior.stochastic.unflatten(-1, (config.num_categoricals, config.num_classes)).argmax(dim=-1)
-    return action, TeamState(latent, posterior.deterministic, action, observation["ended"].long())
+        See `ActingNetworks.act`; greedy takes the most probable latent and action. Source: "Execution" of the
+        publication's section 4.
+        """
+        world_model, config = self.world_model, self.world_model.config
+        rssm = world_model.rssm
+        sampler = ModeSampler() if greedy else RandomSampler()
+        previous = LatentState(
+            stochastic=_one_hot(state.latent, config.num_classes).flatten(-2), deterministic=state.deterministic
+        )
+        hear = hearing(
+            observation["comm_mask"].bool() if "comm_mask" in observation else None,
+            state.ended.bool() if self.mask_dead_agents else None,
+        )
+        deterministic = rssm.transition(previous, _one_hot(state.previous_action, config.num_actions), hear)
+        embedding = world_model.encode(observation["obs"].float())
+        posterior = LatentState(rssm.sample(rssm.posterior_logits(deterministic, embedding), sampler), deterministic)
+        mask = observation.get("action_mask")
+        logits = self.actor(posterior.features, None if mask is None else mask.bool())
+        action = sampler.one_hot(functional.softmax(logits, dim=-1)).argmax(dim=-1)
+        latent = posterior.stochastic.unflatten(-1, (config.num_categoricals, config.num_classes)).argmax(dim=-1)
+        return action, TeamState(latent, posterior.deterministic, action, observation["ended"].long())
 
 
 def _one_hot(index: Tensor, num_classes: int) -> Tensor:

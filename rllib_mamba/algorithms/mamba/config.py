@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any, Self
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
-from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.utils.annotations import override
 
 from rllib_mamba.algorithms.mamba.presets import PAPER, PRESETS, SIZES
 from rllib_mamba.algorithms.mamba.ranges import check_ranges
-from rllib_mamba.algorithms.team_config import TeamAlgorithmConfig
+from rllib_mamba.algorithms.team_config import Schedule, TeamAlgorithmConfig
 from rllib_mamba.teams.metrics import DropModelOutputsCallback
-
-#: A number, or RLlib's schedule: [[env step, value], ...].
-Schedule = float | list[list[float]]
 
 
 class MAMBAConfig(TeamAlgorithmConfig):
@@ -40,6 +35,20 @@ class MAMBAConfig(TeamAlgorithmConfig):
     Every option stands below with its meaning, range and source; `preset` sets many at once.
     """
 
+    algorithm_name = "MAMBA"
+    known_presets = PRESETS
+    model_options = (
+        "hidden_size",
+        "deterministic_size",
+        "num_categoricals",
+        "num_classes",
+        "communication",
+        "communication_layers",
+        "communication_heads",
+        "communication_dropout",
+        "predict_action_mask",
+        "mask_dead_agents",
+    )
     # The recurrent state is made anew from the replayed observations and actions.
     own_callbacks = (*TeamAlgorithmConfig.own_callbacks, DropModelOutputsCallback)
 
@@ -109,9 +118,6 @@ class MAMBAConfig(TeamAlgorithmConfig):
         self.replay_buffer_capacity = 250_000  # Env steps kept per team; at least sequence_length.
         self.replay_observation_dtype = "float32"  # "float32", or "float16" for half the memory.
         self.store_buffer_in_checkpoints = True  # False: smaller checkpoints, but a restored run starts empty.
-
-        #: Names given to `preset`, in order.
-        self.presets: list[str] = []
 
         # RLlib's own settings, where ours differ.
         self.num_env_runners = 0
@@ -187,6 +193,7 @@ class MAMBAConfig(TeamAlgorithmConfig):
             setattr(self, name, value)
         return self
 
+    @override(TeamAlgorithmConfig)
     def preset(self, name: str) -> Self:
         """Sets many options at once: `paper` for the published mathematics, or one of the sizes.
 
@@ -199,28 +206,15 @@ class MAMBAConfig(TeamAlgorithmConfig):
         Returns:
             This configuration, changed.
         """
-        if name not in PRESETS:
-            nearest = difflib.get_close_matches(str(name), PRESETS, n=1)
-            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-            raise ValueError(f"MAMBA has no preset {name!r}; it has {', '.join(PRESETS)}.{hint}")
+        self._check_preset(name)
         sizes = [given for given in self.presets if given in SIZES]
         if name in SIZES and sizes and name not in sizes:
             raise ValueError(f"The presets {sizes[0]!r} and {name!r} contradict each other: choose one of the sizes.")
         for option, value in PRESETS[name].items():
             if name == "paper" or "paper" not in self.presets or option not in PAPER:
                 setattr(self, option, value)
-        if name not in self.presets:
-            self.presets = [*self.presets, name]
+        self._note_preset(name)
         return self
-
-    @override(AlgorithmConfig)
-    def update_from_dict(self, config_dict: dict[str, Any]) -> Self:
-        """Sets options from a dictionary, as Tune does; the key "preset" (a name or a list) is applied first."""
-        config_dict = dict(config_dict)
-        names = config_dict.pop("preset", [])
-        for name in [names] if isinstance(names, str) else names:
-            self.preset(name)
-        return super().update_from_dict(config_dict)
 
     @override(TeamAlgorithmConfig)
     def validate(self) -> None:
@@ -234,32 +228,6 @@ class MAMBAConfig(TeamAlgorithmConfig):
         check_ranges(self)
         self._validate_combinations()
         super().validate()
-        if not self.trained_teams:
-            raise ValueError(
-                f"No team is trained: the teams are {sorted(self.teams)}, policies_to_train={self.policies_to_train!r} "
-                "and a team with a module of its own kind in `rl_module(rl_module_spec=...)` is not trained. Leave at "
-                "least one team to MAMBA."
-            )
-
-    @property
-    def trained_teams(self) -> list[str]:
-        """The teams that `policies_to_train` names (all, if None) and that have a module of MAMBA."""
-        return [team for team in sorted(self.teams) if self._is_to_be_trained(team) and self._is_mamba(team)]
-
-    def _is_to_be_trained(self, team: str) -> bool:
-        to_train = self.policies_to_train
-        if to_train is None:
-            return True
-        return bool(to_train(team, None)) if callable(to_train) else team in to_train
-
-    def _is_mamba(self, team: str) -> bool:
-        from rllib_mamba.algorithms.mamba.rl_module import MAMBARLModule
-
-        spec = self._rl_module_spec
-        if isinstance(spec, MultiRLModuleSpec):
-            spec = spec.rl_module_specs.get(team)
-        module_class = spec.module_class if spec is not None else None
-        return module_class is None or issubclass(module_class, MAMBARLModule)
 
     def _validate_combinations(self) -> None:
         if self.hidden_size % self.communication_heads:
@@ -307,23 +275,3 @@ class MAMBAConfig(TeamAlgorithmConfig):
         from rllib_mamba.algorithms.mamba.rl_module import MAMBARLModule
 
         return RLModuleSpec(module_class=MAMBARLModule)
-
-    @property
-    @override(AlgorithmConfig)
-    def _model_config_auto_includes(self) -> dict[str, Any]:
-        return super()._model_config_auto_includes | {name: getattr(self, name) for name in MODEL_OPTIONS}
-
-
-#: Options that shape the networks and how they are used; the module's `model_config`.
-MODEL_OPTIONS = (
-    "hidden_size",
-    "deterministic_size",
-    "num_categoricals",
-    "num_classes",
-    "communication",
-    "communication_layers",
-    "communication_heads",
-    "communication_dropout",
-    "predict_action_mask",
-    "mask_dead_agents",
-)

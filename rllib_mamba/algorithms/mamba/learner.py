@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from ray.rllib.core.learner.learner import Learner
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
@@ -18,6 +16,7 @@ from torch import Tensor, nn
 
 from rllib_mamba.algorithms.mamba.config import MAMBAConfig
 from rllib_mamba.algorithms.mamba.rl_module import MAMBARLModule
+from rllib_mamba.algorithms.team_learner import TeamLearner
 from rllib_mamba.imagination import (
     AgentProgress,
     GradientHook,
@@ -42,13 +41,11 @@ AGENT_PHASE = "agent"
 OPTIMIZED_NETWORKS = ("world_model", "actor", "critic")
 
 
-class MAMBALearner(TorchLearner):
+class MAMBALearner(TeamLearner):
     """Trains a team's world model, and its actor and critic in imagination.
 
-    Every update seeds torch's generator from (seed, learner, number of the update): its randomness
-    depends neither on what acts in the same process nor on how often the run was restored. With several
-    learners each takes an equal share of the sequences and the gradients are averaged before clipping,
-    which is the update one learner would make on the joined batch.
+    With several learners each takes an equal share of the sequences and the gradients are averaged before
+    clipping, which is the update one learner would make on the joined batch.
     """
 
     #: How latents, actions and action masks are drawn; a subclass may take `ModeSampler` for exact comparisons.
@@ -56,25 +53,9 @@ class MAMBALearner(TorchLearner):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._seed = int(np.random.SeedSequence(self.config.seed).generate_state(1)[0])
-        self._num_updates = 0
         self._num_actor_minibatches: dict[str, int] = defaultdict(int)
         self._entropy_schedules: dict[str, Scheduler] = {}
         self._phase = WORLD_MODEL_PHASE
-
-    @override(TorchLearner)
-    def _make_modules_ddp_if_necessary(self) -> None:
-        # The phases call submodules, which would go around DDP's forward hooks: the gradients are averaged in
-        # `_before_step` instead, and all learners start from the first one's weights.
-        if self.distributed:
-            # One seed for all, as in a checkpoint: each learner adds its index.
-            seed = torch.tensor([self._seed], device=self._device)
-            torch.distributed.broadcast(seed, src=0)
-            self._seed = int(seed)
-            for module in self.module.values():
-                if isinstance(module, nn.Module):
-                    for tensor in module.state_dict().values():
-                        torch.distributed.broadcast(tensor, src=0)
 
     @override(TorchLearner)
     def configure_optimizers_for_module(self, module_id: str, config: MAMBAConfig | None = None) -> None:
@@ -118,19 +99,12 @@ class MAMBALearner(TorchLearner):
             RLlib's learner results.
         """
         self._phase = phase
-        self._num_updates += 1
-        seed = np.random.SeedSequence([self._seed, self._learner_index, self._num_updates]).generate_state(1, np.uint64)
-        devices = [self._device] if getattr(self._device, "type", "cpu") == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(int(seed[0]) >> 1)
-            return super().update(*args, **kwargs)
+        return super().update(*args, **kwargs)
 
     @override(Learner)
     def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
         """Moves the entropy schedules on with the env steps."""
         super().before_gradient_based_update(timesteps=timesteps)
-        # RLlib logs them once, which leaves NaN for every later iteration.
-        self._log_trainable_parameters()
         for schedule in self._entropy_schedules.values():
             schedule.update(timestep=timesteps.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0))
 
@@ -210,43 +184,21 @@ class MAMBALearner(TorchLearner):
         """What happens between backward pass and optimizer step: average over the learners, then clip."""
 
         def hook(network: nn.Module) -> Tensor:
-            if self.distributed:
-                _average_gradients(network, self.config.num_learners)
+            self._average_gradients(network)
             maximum_norm = maximum_norms[network]
             return clip_gradients(math.inf if maximum_norm is None else maximum_norm)(network)
 
         return hook
 
-    @staticmethod
-    def _sum_over_learners(tensor: Tensor) -> Tensor:
-        torch.distributed.all_reduce(tensor)
-        return tensor
-
-    def _log(self, module_id: str, metrics: Mapping[str, Tensor | float]) -> None:
-        """Logs scalars; RLlib reports their mean over an iteration's updates."""
-        self.metrics.log_dict(metrics, key=module_id, reduce="mean")
-
-    @override(TorchLearner)
-    def compute_loss_for_module(self, **kwargs: Any) -> Tensor:
-        """Not used: the phases compute losses of their own."""
-        raise NotImplementedError("MAMBALearner trains in phases; see `_update_world_model` and `_update_agent`.")
-
     @override(Learner)
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """RLlib's learner state and the counters that randomness and entropy annealing depend on."""
-        return super().get_state(*args, **kwargs) | {
-            "seed": self._seed,
-            "num_updates": self._num_updates,
-            "num_actor_minibatches": dict(self._num_actor_minibatches),
-        }
+        """The learner's state and the counter that entropy annealing depends on."""
+        return super().get_state(*args, **kwargs) | {"num_actor_minibatches": dict(self._num_actor_minibatches)}
 
     @override(Learner)
     def set_state(self, state: dict[str, Any]) -> None:
-        """Restores what `get_state` gave, also where it had fewer updates, which RLlib takes for outdated."""
-        self._weights_seq_no = 0
+        """Restores what `get_state` gave."""
         super().set_state(state)
-        self._seed = state.get("seed", self._seed)
-        self._num_updates = state.get("num_updates", self._num_updates)
         self._num_actor_minibatches.update(state.get("num_actor_minibatches", {}))
 
 
@@ -258,16 +210,6 @@ def sequence_options(config: MAMBAConfig) -> SequenceOptions:
         mask_dead_agents=config.mask_dead_agents,
         mask_communication=config.mask_communication,
     )
-
-
-def _average_gradients(network: nn.Module, num_learners: int) -> None:
-    """Replaces every gradient by its mean over the learners, in one exchange."""
-    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
-    joined = torch.cat([gradient.flatten() for gradient in gradients])
-    torch.distributed.all_reduce(joined)
-    joined /= num_learners
-    for gradient, averaged in zip(gradients, joined.split([g.numel() for g in gradients]), strict=True):
-        gradient.copy_(averaged.view_as(gradient))
 
 
 def _network(module: MAMBARLModule, name: str) -> nn.Module:

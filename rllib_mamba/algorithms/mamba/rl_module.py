@@ -14,7 +14,7 @@ from ray.rllib.core.rl_module.rl_module import RLModule
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from ray.rllib.utils.annotations import override
 
-from rllib_mamba.algorithms.mamba.acting import TeamNetworks, TeamState, act
+from rllib_mamba.algorithms.mamba.acting import TeamNetworks, TeamState
 from rllib_mamba.imagination import Critic
 from rllib_mamba.teams import columns
 from rllib_mamba.world_model import WorldModelConfig
@@ -51,7 +51,8 @@ class MAMBARLModule(TorchRLModule, InferenceOnlyAPI):
     def get_initial_state(self) -> dict[str, np.ndarray]:
         """The state before an episode's first step, without a batch dimension."""
         num_agents = _shape(self.observation_space[columns.ALIVE])[0]
-        return self.networks.initial_state((), num_agents).to_numpy()
+        state = self.networks.initial_state((), num_agents)
+        return {name: part.numpy() for name, part in state._asdict().items()}
 
     @override(TorchRLModule)
     def _forward_inference(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
@@ -68,7 +69,7 @@ class MAMBARLModule(TorchRLModule, InferenceOnlyAPI):
         actions = []
         for step in range(observation[columns.OBS].shape[1]):
             now = {key: value[:, step] for key, value in observation.items()}
-            action, state = act(self.networks, now, state, greedy)
+            action, state = self.networks.act(now, state, greedy)
             actions.append(action)
         return {Columns.ACTIONS: torch.stack(actions, dim=1), Columns.STATE_OUT: state._asdict()}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_LEARNER_GROUP, COMPONENT
 from ray.rllib.core.rl_module.rl_module import RLModule
 from ray.rllib.utils.checkpoints import Checkpointable
 
-from rllib_mamba.algorithms.mamba.checkpoints import config_from_checkpoint
-from rllib_mamba.algorithms.mamba.config import MODEL_OPTIONS, MAMBAConfig
+from rllib_mamba.algorithms.checkpoints import config_from_checkpoint
+from rllib_mamba.algorithms.team_config import TeamAlgorithmConfig
 
 MODULES = f"{COMPONENT_LEARNER_GROUP}/{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}"
 
@@ -22,7 +22,10 @@ _COMPONENTS = (".", COMPONENT_LEARNER_GROUP, f"{COMPONENT_LEARNER_GROUP}/{COMPON
 
 
 def check_checkpoint(
-    path: Path, config: MAMBAConfig, spaces: dict[str, tuple[gym.Space, gym.Space]], buffers: Iterable[str]
+    path: Path,
+    config: TeamAlgorithmConfig,
+    spaces: dict[str, tuple[gym.Space, gym.Space]],
+    further_components: Callable[[Any], Iterable[str]],
 ) -> None:
     """Makes sure that an algorithm can go on from the checkpoint directory `path`.
 
@@ -30,28 +33,30 @@ def check_checkpoint(
         path: The directory.
         config: The algorithm's configuration.
         spaces: Observation and action space of every team.
-        buffers: The names of the algorithm's replay buffers in a checkpoint.
+        further_components: From the saved configuration to the names of what the checkpoint must hold beside RLlib's
+            own components, such as replay buffers.
 
     Raises:
         FileNotFoundError: The directory or a part of it is missing.
         ValueError: A file is damaged, or the checkpoint was made with another environment or other sizes.
     """
-    saved = config_from_checkpoint(path)
+    saved = config_from_checkpoint(path, config.algorithm_name)
     differences = list(_team_differences(saved, config))
     if not differences:
         expected = [*_COMPONENTS, *(f"{MODULES}/{team}" for team in config.teams)]
-        _check_files(path, [*expected, *(buffers if saved.store_buffer_in_checkpoints else ())])
+        _check_files(path, [*expected, *further_components(saved)])
         for team in config.trained_teams:
             differences += _space_differences(team, _saved_spaces(path / MODULES / team), spaces[team])
     differences += [
         f"{name} is {getattr(saved, name)!r} there and {getattr(config, name)!r} here"
-        for name in MODEL_OPTIONS
+        for name in config.model_options
         if getattr(saved, name) != getattr(config, name)
     ]
     if differences:
         raise ValueError(
             f"The checkpoint {path} does not fit this algorithm: {'; '.join(differences)}. Restore it with the "
-            "environment and the sizes it was made with (`MAMBA.from_checkpoint` takes them from the checkpoint)."
+            f"environment and the sizes it was made with (`{config.algorithm_name}.from_checkpoint` takes them from "
+            "the checkpoint)."
         )
 
 
@@ -80,7 +85,7 @@ def _check_files(path: Path, components: Iterable[str]) -> None:
     check_files(path)
 
 
-def _team_differences(saved: MAMBAConfig, config: MAMBAConfig) -> Iterable[str]:
+def _team_differences(saved: TeamAlgorithmConfig, config: TeamAlgorithmConfig) -> Iterable[str]:
     if set(saved.teams) != set(config.teams):
         yield f"its teams are {sorted(saved.teams)}, here they are {sorted(config.teams)}"
         return

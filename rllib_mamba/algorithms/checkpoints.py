@@ -12,23 +12,25 @@ from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_LEARNER_GROUP, COMPONENT
 from ray.rllib.core.rl_module.rl_module import RLModule
 from ray.rllib.utils.checkpoints import Checkpointable
 
-from rllib_mamba.algorithms.mamba.config import MAMBAConfig
-from rllib_mamba.algorithms.mamba.layout import AgentLayout, TeamLayout
-from rllib_mamba.algorithms.mamba.policy import MAMBAPolicy
-from rllib_mamba.algorithms.mamba.rl_module import MAMBARLModule
+from rllib_mamba.algorithms.layout import AgentLayout, TeamLayout
+from rllib_mamba.algorithms.policy import ActingNetworks
+from rllib_mamba.algorithms.team_config import TeamAlgorithmConfig
 from rllib_mamba.teams import columns
 from rllib_mamba.teams.spaces import AgentSpaces
 
 if TYPE_CHECKING:
-    from rllib_mamba.algorithms.mamba.mamba import MAMBA
+    from rllib_mamba.algorithms.team_algorithm import TeamAlgorithm
+
+TrainedTeam = tuple[ActingNetworks, TeamLayout, list[str]]
+"""What a `TeamPolicy` is made of: networks, layout and the names of presets."""
 
 
-def config_from_checkpoint(path: Path) -> MAMBAConfig:
+def config_from_checkpoint(path: Path, algorithm_name: str) -> TeamAlgorithmConfig:
     """The configuration an algorithm's checkpoint was made with; starts no cluster.
 
     Raises:
         FileNotFoundError: The directory, or its file, is missing.
-        ValueError: The file is damaged, or the checkpoint is not of MAMBA.
+        ValueError: The file is damaged, or the checkpoint is not of the algorithm called `algorithm_name`.
     """
     file = path / f"{Checkpointable.CLASS_AND_CTOR_ARGS_FILE_NAME}"
     if not path.is_dir():
@@ -41,14 +43,14 @@ def config_from_checkpoint(path: Path) -> MAMBAConfig:
         config = state["class"].from_state(state)
     except (pickle.UnpicklingError, EOFError, KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"The checkpoint file {file} is damaged: {error}.") from error
-    if not isinstance(config, MAMBAConfig):
-        raise ValueError(f"The checkpoint {path} was made by {constructor['class'].__name__}, not by MAMBA.")
+    if not isinstance(config, TeamAlgorithmConfig) or config.algorithm_name != algorithm_name:
+        raise ValueError(f"The checkpoint {path} was made by {constructor['class'].__name__}, not by {algorithm_name}.")
     return config
 
 
-def policy_from_checkpoint(path: Path, team: str | None = None) -> MAMBAPolicy:
-    """See `MAMBAPolicy.from_checkpoint`."""
-    config = config_from_checkpoint(path)
+def team_from_checkpoint(path: Path, algorithm_name: str, team: str | None = None) -> TrainedTeam:
+    """See `TeamPolicy.from_checkpoint`."""
+    config = config_from_checkpoint(path, algorithm_name)
     modules = path / COMPONENT_LEARNER_GROUP / COMPONENT_LEARNER / COMPONENT_RL_MODULE
     trained = sorted(
         name for name in config.teams if (modules / name / Checkpointable.CLASS_AND_CTOR_ARGS_FILE_NAME).is_file()
@@ -58,17 +60,17 @@ def policy_from_checkpoint(path: Path, team: str | None = None) -> MAMBAPolicy:
         module = RLModule.from_checkpoint((modules / team).absolute())
     except (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"The module of team {team!r} in {path} is damaged: {error}.") from error
-    return _policy(module, config, team)
+    return _trained_team(module, config, team)
 
 
-def policy_from_algorithm(algorithm: MAMBA, team: str | None = None) -> MAMBAPolicy:
-    """See `MAMBAPolicy.from_algorithm`."""
-    team = _choose(team, sorted(algorithm.replay_buffers), "this algorithm")
+def team_from_algorithm(algorithm: TeamAlgorithm, team: str | None = None) -> TrainedTeam:
+    """See `TeamPolicy.from_algorithm`."""
+    team = _choose(team, algorithm.config.trained_teams, "this algorithm")
     trained = algorithm.learner_group.get_state(components=f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}/{team}")
     spec = algorithm.config.get_multi_rl_module_spec(spaces=algorithm.spaces).rl_module_specs[team]
     module = spec.build()
     module.set_state(trained[COMPONENT_LEARNER][COMPONENT_RL_MODULE][team])
-    return _policy(module, algorithm.config, team)
+    return _trained_team(module, algorithm.config, team)
 
 
 def _choose(team: str | None, trained: list[str], where: str) -> str:
@@ -80,13 +82,13 @@ def _choose(team: str | None, trained: list[str], where: str) -> str:
     return team
 
 
-def _policy(module: Any, config: MAMBAConfig, team: str) -> MAMBAPolicy:
-    if not isinstance(module, MAMBARLModule):
-        raise ValueError(f"Team {team!r} uses a {type(module).__name__}, not a module of MAMBA.")
-    return MAMBAPolicy(module.networks, _layout(module, config, team), config.presets)
+def _trained_team(module: Any, config: TeamAlgorithmConfig, team: str) -> TrainedTeam:
+    if not isinstance(module, config.team_module_class):
+        raise ValueError(f"Team {team!r} uses a {type(module).__name__}, not a module of {config.algorithm_name}.")
+    return module.networks, _layout(module, config, team), config.presets
 
 
-def _layout(module: MAMBARLModule, config: MAMBAConfig, team: str) -> TeamLayout:
+def _layout(module: Any, config: TeamAlgorithmConfig, team: str) -> TeamLayout:
     agents = []
     for agent in config.teams[team]:
         observation_space, action_space = config.agent_spaces[agent]

@@ -1,0 +1,172 @@
+"""What the `Algorithm`s share that learn from a replay: buffers and a schedule of updates, both in the checkpoint."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
+from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
+from ray.rllib.utils.annotations import override
+from ray.rllib.utils.metrics import LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
+
+from rllib_mamba.algorithms.schedule import UpdateSchedule
+from rllib_mamba.algorithms.team_algorithm import TeamAlgorithm
+
+REPLAY_RESULTS = "replay_buffer"
+COMPONENT_REPLAY_BUFFER = "replay_buffer"
+COMPONENT_SCHEDULE = "update_schedule"
+
+
+class ReplayBuffer(Protocol):
+    """What a replay buffer of a team has to offer."""
+
+    def __len__(self) -> int:
+        """Env steps stored."""
+
+    @property
+    def size_in_bytes(self) -> int:
+        """Bytes of all arrays held."""
+
+    def add_episodes(self, episodes: list[MultiAgentEpisode], team: str) -> None:
+        """Adds what env runners collected for a team."""
+
+    def sample(self, batch_size: int) -> dict[str, Any]:
+        """A batch, each column (B, ...)."""
+
+    def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """All that is needed to go on."""
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Takes over what `get_state` gave."""
+
+
+class ReplayTeamAlgorithm(TeamAlgorithm, abc.ABC):
+    """An `Algorithm` whose every trained team learns from a replay buffer of its own.
+
+    An iteration learns from the replay, hands the new weights to the env runners, and acts with them;
+    so the returns of an iteration are those of the policy its losses belong to, and a restored run's
+    first updates use exactly the replay that was saved.
+    """
+
+    replay_buffers: Mapping[str, Any]
+    update_schedule: UpdateSchedule
+
+    @abc.abstractmethod
+    def _make_replay_buffer(self, seed: int | None) -> ReplayBuffer:
+        """A team's empty replay buffer."""
+
+    @abc.abstractmethod
+    def _make_update_schedule(self) -> UpdateSchedule:
+        """When cycles of updates are due."""
+
+    @abc.abstractmethod
+    def _replay_is_ready(self) -> bool:
+        """Whether every team's replay holds enough for an update."""
+
+    @abc.abstractmethod
+    def _learn(self) -> None:
+        """One cycle of updates."""
+
+    @abc.abstractmethod
+    def _report(self) -> None:
+        """Logs an iteration's metrics."""
+
+    @override(Algorithm)
+    def setup(self, config: Any) -> None:
+        """Builds env runners and learners, then a replay buffer for every trained team.
+
+        Raises:
+            ValueError: The cluster has less than the run needs.
+        """
+        super().setup(config)
+        seed = self.config.seed
+        self.replay_buffers = {
+            team: self._make_replay_buffer(None if seed is None else seed + index)
+            for index, team in enumerate(self.config.trained_teams)
+        }
+        self.update_schedule = self._make_update_schedule()
+
+    @override(Algorithm)
+    def training_step(self) -> None:
+        """One iteration: the update cycles that the experience calls for, then new experience."""
+        while self.update_schedule.cycles_due > 0 and self._replay_is_ready():
+            self._learn()
+            self.update_schedule.cycle_done()
+        self._sync_weights()
+        self._collect()
+        self._report()
+
+    @abc.abstractmethod
+    def _env_steps_of(self, batch: dict[str, Any]) -> int:
+        """Env steps in a team's batch, for RLlib's counters."""
+
+    def _update(self, timer: str, **kwargs: Any) -> None:
+        """One update of every trained team; `kwargs` go to the learners' `update`."""
+        with self._timed("replay_sample"):
+            batch = {
+                team: SampleBatch(buffer.sample(self.config.batch_size)) for team, buffer in self.replay_buffers.items()
+            }
+        env_steps = max(self._env_steps_of(team_batch) for team_batch in batch.values())
+        with self._timed(timer):
+            results = self.learner_group.update(
+                batch=MultiAgentBatch(batch, env_steps=env_steps),
+                timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: self.update_schedule.env_steps},
+                **kwargs,
+            )
+        self.metrics.aggregate(results, key=LEARNER_RESULTS)
+
+    def _collect(self) -> None:
+        episodes = self._sample()
+        with self._timed("replay_add"):
+            for team, buffer in self.replay_buffers.items():
+                buffer.add_episodes(episodes, team)
+        self.update_schedule.collected(
+            env_steps=sum(episode.env_steps() for episode in episodes),
+            episodes=sum(episode.is_done for episode in episodes),
+        )
+
+    @override(Algorithm)
+    def get_checkpointable_components(self) -> list[tuple[str, Any]]:
+        """RLlib's components and, unless `store_buffer_in_checkpoints=False`, each team's replay buffer."""
+        return [*super().get_checkpointable_components(), *self._buffer_components(self.config)]
+
+    @override(Algorithm)
+    def get_state(
+        self,
+        components: str | list[str] | None = None,
+        *,
+        not_components: str | list[str] | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """RLlib's state, the update schedule's counters and the replay buffers."""
+        state = super().get_state(components, not_components=not_components, **kwargs)
+        if self._check_component(COMPONENT_SCHEDULE, components, not_components):
+            state[COMPONENT_SCHEDULE] = self.update_schedule.get_state()
+        for name, buffer in self._buffer_components(self.config):
+            if self._check_component(name, components, not_components):
+                state[name] = buffer.get_state()
+        return state
+
+    @override(Algorithm)
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restores what `get_state` gave."""
+        super().set_state(state)
+        for name, buffer in self._buffer_components(self.config):
+            if name in state:
+                buffer.set_state(state[name])
+        if COMPONENT_SCHEDULE in state:
+            self.update_schedule.set_state(state[COMPONENT_SCHEDULE])
+            if self.update_schedule.env_steps and not any(map(len, self.replay_buffers.values())):
+                self.update_schedule.experience_lost()
+
+    @override(TeamAlgorithm)
+    def _own_components_of(self, saved: Any) -> Iterable[str]:
+        return [name for name, _ in self._buffer_components(saved) if self.config.store_buffer_in_checkpoints]
+
+    def _buffer_components(self, config: Any) -> list[tuple[str, ReplayBuffer]]:
+        if not config.store_buffer_in_checkpoints:
+            return []
+        return [(f"{COMPONENT_REPLAY_BUFFER}_{team}", buffer) for team, buffer in self.replay_buffers.items()]

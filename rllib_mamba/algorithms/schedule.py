@@ -1,0 +1,77 @@
+"""How many update cycles the collected experience calls for."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+UpdateUnit = Literal["env_steps", "episodes"]
+
+
+@dataclass
+class UpdateSchedule:
+    """Counts update cycles (so many updates of this and that kind) against experience.
+
+    One cycle is due per so many env steps, whatever the number of env runners, or per so many finished
+    episodes. The first experience calls for no cycle; then one is due at once.
+
+    Args:
+        every: Env steps or finished episodes per cycle; at least 1.
+        unit: What `every` counts.
+        min_steps_before_learning: Env steps collected before the first cycle.
+        min_episodes_before_learning: Episodes finished before the first cycle.
+    """
+
+    every: int
+    unit: UpdateUnit
+    min_steps_before_learning: int = 0
+    min_episodes_before_learning: int = 0
+    env_steps: int = field(default=0, init=False)
+    cycles_done: int = field(default=0, init=False)
+    _waiting_steps: int = field(default=0, init=False)
+    _waiting_episodes: int = field(default=0, init=False)
+    _counted_steps: int = field(default=0, init=False)
+    _counted_episodes: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.experience_lost()
+
+    def collected(self, env_steps: int, episodes: int) -> None:
+        """Counts newly collected env steps and finished episodes."""
+        self.env_steps += env_steps
+        waited_steps, waited_episodes = min(self._waiting_steps, env_steps), min(self._waiting_episodes, episodes)
+        if self._waiting_episodes == 0:
+            self._counted_steps += env_steps - waited_steps
+        if self._waiting_steps == 0:
+            self._counted_episodes += episodes - waited_episodes
+        self._waiting_steps -= waited_steps
+        self._waiting_episodes -= waited_episodes
+
+    @property
+    def cycles_due(self) -> int:
+        """Cycles that the experience collected so far calls for and that are not done yet."""
+        if self._waiting_steps or self._waiting_episodes:
+            return 0
+        counted = self._counted_episodes if self.unit == "episodes" else self._counted_steps
+        return 1 + counted // self.every - self.cycles_done
+
+    def cycle_done(self) -> None:
+        """Counts one cycle as done."""
+        self.cycles_done += 1
+
+    def experience_lost(self) -> None:
+        """The replay is empty again: waits for as much as at first, and does not make up for it later."""
+        self._waiting_steps = self.min_steps_before_learning
+        self._waiting_episodes = self.min_episodes_before_learning
+
+    def get_state(self) -> dict[str, int]:
+        """The counters, for a checkpoint."""
+        return {name: value for name, value in asdict(self).items() if name not in _OPTIONS}
+
+    def set_state(self, state: dict[str, int]) -> None:
+        """Restores the counters of `get_state`."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
+_OPTIONS = ("every", "unit", "min_steps_before_learning", "min_episodes_before_learning")
