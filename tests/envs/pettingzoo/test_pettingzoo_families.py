@@ -45,12 +45,16 @@ GAMES: dict[str, dict[str, Any]] = {
 }
 IMAGES = ("butterfly.cooperative_pong_v6", "butterfly.pistonball_v6")
 CONTINUOUS = ("sisl.multiwalker_v9",)
+#: Packages that a game imports only when it is made.
+NEEDED = {"classic.hanabi_v5": "pyspiel"}
 #: The spawn counter of this game lives on when the game is reset.
 REMEMBERS = ("butterfly.knights_archers_zombies_v11",)
 
 
 def make(module: str) -> PettingZooGame:
     pytest.importorskip(module if module.startswith("mpe2") else f"pettingzoo.{module}")
+    if module in NEEDED:
+        pytest.importorskip(NEEDED[module])
     return make_pettingzoo(module, EnvContext(GAMES[module], worker_index=0))
 
 
