@@ -2,4 +2,4 @@
 
 
 class EnvironmentDataError(ValueError):
-    """An environment gave something that cannot be used; the message names agent, step and value."""
+    """An environment gave something that cannot be used (the message names agent, step and value), or cannot go on."""

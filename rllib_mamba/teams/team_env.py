@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -30,6 +31,9 @@ class TeamEnv(MultiAgentEnv):
 
     The environment is reset once when it is wrapped, to learn which masks and whether a global state it gives, unless
     it has a method `example_reset()` that tells: it gives what a reset might give, without beginning an episode.
+
+    An exception of the environment with the attribute `ends_the_run` set is raised as an EnvironmentDataError: RLlib is
+    not to start the process again and try once more, as it does after others.
 
     Args:
         env: the environment.
@@ -105,7 +109,8 @@ class TeamEnv(MultiAgentEnv):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Begins an episode; `seed` and `options` go to the environment."""
-        observations, infos = self.env.reset(seed=seed, options=options)
+        with _failures_for_good():
+            observations, infos = self.env.reset(seed=seed, options=options)
         self._begin_episode()
         return self._observe(self._teams, observations, infos, {}, {})
 
@@ -117,7 +122,9 @@ class TeamEnv(MultiAgentEnv):
         An action that a member does not have (possible where its mask is ignored, as RLlib's random actions do) counts
         modulo its number of actions.
         """
-        observations, rewards, terminateds, truncateds, infos = self.env.step(self._agent_actions(action_dict))
+        actions = self._agent_actions(action_dict)
+        with _failures_for_good():
+            observations, rewards, terminateds, truncateds, infos = self.env.step(actions)
         self._step += 1
         teams = [team for team in self._teams if not team.over]
         for team in self._teams:
@@ -238,6 +245,16 @@ class TeamEnv(MultiAgentEnv):
                 f"Step {self._step}: {type(self.env).__name__} gave {what} for the unknown agent {agent!r}; "
                 f"its possible agents are {list(self._places)}."
             ) from None
+
+
+@contextmanager
+def _failures_for_good() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if getattr(error, "ends_the_run", False):
+            raise EnvironmentDataError(str(error)) from error
+        raise
 
 
 def _example_reset(env: MultiAgentEnv) -> tuple[Mapping[AgentID, Any], Mapping[Any, Any]]:

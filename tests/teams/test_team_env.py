@@ -6,6 +6,7 @@ import pytest
 from scripted import ScriptedEnv, result, vector
 
 from rllib_mamba.teams import TeamEnv, columns
+from rllib_mamba.teams.errors import EnvironmentDataError
 
 ONE_TEAM = {"team": ("a", "b")}
 
@@ -370,6 +371,23 @@ def test_teams_that_do_not_fit(teams: dict[str, tuple[str, ...]], message: str):
 def test_unknown_team_reward():
     with pytest.raises(ValueError, match=r"'mean', 'sum'.*'max'"):
         TeamEnv(ScriptedEnv(GOOD), ONE_TEAM, "max")
+
+
+@pytest.mark.parametrize("ends_the_run", [True, False])
+def test_environment_that_cannot_go_on_says_so(ends_the_run: bool):
+    class BrokenError(Exception):
+        pass
+
+    class Broken(ScriptedEnv):
+        def step(self, action_dict: dict[str, int]) -> Any:
+            error = BrokenError("out of order")
+            error.ends_the_run = ends_the_run
+            raise error
+
+    env = TeamEnv(Broken(result({"a": 0, "b": 0})), ONE_TEAM)
+    env.reset()
+    with pytest.raises(EnvironmentDataError if ends_the_run else BrokenError, match="out of order"):
+        env.step({"team": [0, 0]})
 
 
 def test_environment_that_is_not_a_multi_agent_env():

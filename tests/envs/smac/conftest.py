@@ -58,7 +58,8 @@ class StarCraft:
 
     def crash(self) -> None:
         """Kills the only game that runs."""
-        [game] = self.games()
+        # A program has no command line at the very moment it is started.
+        [game] = self.wait_for(1)
         os.kill(game, signal.SIGKILL)
         # A child that nobody has waited for yet is still listed, without a command line.
         self.wait_for(0)
