@@ -166,7 +166,11 @@ class _Examination:
         evidence, report = self._evidence, self._report
         env, episode = evidence.env, evidence.episodes[0]
         with _made(report, self._make) as second:
-            if second is None or not report.run(seeds.seeds_repeat_episodes, env, second, episode):
+            if second is None:
+                return
+            repeats = report.run(seeds.seeds_repeat_episodes, env, second, episode)
+            report.run(training.two_phases_make_a_step, second, episode)
+            if not repeats:
                 return
         if not seeds.seeds_show_early(env, episode):
             return

@@ -28,6 +28,7 @@ def facts_of(evidence: Evidence) -> dict[str, str]:
         "actions": _spaces(evidence.action_spaces),
         "gives": ", ".join(_gives(evidence)) or "no masks, state or metrics",
         "episodes": _episodes(evidence),
+        "deaths": _deaths(evidence),
         "returns": _returns(evidence),
         "speed": "{:,.0f} env steps/s, {:.3g} ms a reset".format(*_speed(evidence)),
     }
@@ -118,6 +119,13 @@ def _episodes(evidence: Evidence) -> str:
     if lengths:
         parts.insert(0, f"{min(lengths)} to {max(lengths)} steps" if len(set(lengths)) > 1 else f"{lengths[0]} steps")
     return f"{len(evidence.episodes)} of random play: {', '.join(parts)}"
+
+
+def _deaths(evidence: Evidence) -> str:
+    """How many agents ended before their episode did."""
+    before = [agent for step in evidence.steps if not step.over for agent in step.ended - step.gone]
+    everybody = len(evidence.agents) * len(evidence.episodes)
+    return f"{len(before)} of {everybody} agents ended before their episode did" if before else "none before an end"
 
 
 def _returns(evidence: Evidence) -> str:

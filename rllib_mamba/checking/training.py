@@ -9,7 +9,7 @@ import numpy as np
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 from ray.rllib.utils.pre_checks.env import check_multiagent_environments
 
-from rllib_mamba.checking.episodes import Episode, MalformedResultError, Player
+from rllib_mamba.checking.episodes import Episode, MalformedResultError, Player, first_difference
 from rllib_mamba.checking.evidence import Evidence
 from rllib_mamba.checking.findings import Concerns, Finding, error, warning
 from rllib_mamba.checking.places import raised_at
@@ -17,6 +17,7 @@ from rllib_mamba.teams import TeamEnv, columns
 from rllib_mamba.teams.team_env import ALL
 
 _TEAM = "team"
+_PHASES = ("step_async", "step_wait")
 
 
 def nothing_is_raised(episodes: list[Episode]) -> Iterator[Finding]:
@@ -39,6 +40,45 @@ def nothing_is_raised(episodes: list[Episode]) -> Iterator[Finding]:
                 _remedy(failure, episode),
             )
             return
+
+
+def two_phases_make_a_step(env: Any, episode: Episode) -> Iterator[Finding]:
+    """Whether `step_async` and `step_wait`, where there are such methods, do what `step` does.
+
+    Args:
+        env: the environment; any instance with the settings of that of the episode.
+        episode: an episode that began with a seed.
+    """
+    given = [name for name in _PHASES if callable(getattr(env, name, None))]
+    if len(given) == 1:
+        yield warning(
+            f"there is a method `{given[0]}`, but no `{next(name for name in _PHASES if name not in given)}`.",
+            "both, or none: the first hands in the actions of a step, the second gives what came of it.",
+            "define the other one.",
+            Concerns.TEAMS,
+        )
+    if len(given) < len(_PHASES) or first_difference(env, episode.seed, episode, episode.length) is not None:
+        return
+    difference = first_difference(_InTwoPhases(env), episode.seed, episode, episode.length)
+    if difference is not None:
+        yield error(
+            f"in an episode played again with `step_async` and `step_wait`, {difference}.",
+            "`step_wait()` returns what `step` would after `step_async` with the same actions.",
+            "define `step` as one after the other.",
+            Concerns.TEAMS,
+        )
+
+
+class _InTwoPhases:
+    """An environment whose steps are made in two phases."""
+
+    def __init__(self, env: Any) -> None:
+        self._env = env
+        self.reset = env.reset
+
+    def step(self, action_dict: Mapping[Hashable, Any]) -> Any:
+        self._env.step_async(action_dict)
+        return self._env.step_wait()
 
 
 def illegal_actions_do_no_harm(evidence: Evidence, seed: int) -> Iterator[Finding]:

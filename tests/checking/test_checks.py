@@ -35,7 +35,12 @@ def test_nothing_is_found_where_nothing_is_wrong():
     assert report.environment == "Faultless"
     assert report.facts["agents"] == "3: 'ann', 'bob', 'cid'"
     assert report.facts["gives"] == ("action masks, communication masks, a global state of 3 numbers, the metrics won")
+    assert report.facts["deaths"] == "4 of 12 agents ended before their episode did"
     assert report.facts["drawing"] == "images of 6 x 4"
+
+
+def test_nothing_is_wrong_with_two_phases():
+    assert found(InTwoPhases) == []
 
 
 # ---------------------------------------------------------------------- what is given at resets and steps
@@ -399,6 +404,33 @@ class WaitsForAll(Faultless):
         return super().step({agent: action_dict[agent] for agent in AGENTS})
 
 
+class InTwoPhases(Faultless):
+    def step_async(self, action_dict: Any) -> None:
+        self.result = super().step(action_dict)
+
+    def step_wait(self) -> Any:
+        return self.result
+
+    def step(self, action_dict: Any) -> Any:
+        self.step_async(action_dict)
+        return self.step_wait()
+
+
+class OtherInTwoPhases(InTwoPhases):
+    def step_wait(self) -> Any:
+        result = super().step_wait()
+        result[1]["ann"] += 1
+        return result
+
+    def step(self, action_dict: Any) -> Any:
+        return Faultless.step(self, action_dict)
+
+
+class OnlyOnePhase(Faultless):
+    def step_async(self, action_dict: Any) -> None:
+        """Hands in actions."""
+
+
 class WithoutMasks(Faultless):
     def spoil(self, parts: Parts) -> None:
         for agent in AGENTS:
@@ -467,6 +499,8 @@ class UnevenActions(WithoutMasks):
         (OutOfScale, "features_are_of_one_scale", NOTE, Concerns.ALL),
         (unlike(action_spaces=continuous), "spaces_are_supported", ERROR, Concerns.TEAMS),
         (UnevenActions, "spaces_are_equal", NOTE, Concerns.RLLIB),
+        (OtherInTwoPhases, "two_phases_make_a_step", ERROR, Concerns.TEAMS),
+        (OnlyOnePhase, "two_phases_make_a_step", WARNING, Concerns.TEAMS),
         (OtherExample, "a_team_plays", ERROR, Concerns.TEAMS),
         (unlike(agents=[]), "rllib_accepts_the_environment", ERROR, Concerns.RLLIB),
         (unlike(action_spaces=of_ann_only), "spaces_are_supported", ERROR, Concerns.ALL),
