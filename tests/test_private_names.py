@@ -10,6 +10,7 @@ USED = [
     ("ray.rllib.env.multi_agent_env_runner", "self._weights_seq_no =", "algorithms/team_algorithm.py"),
     ("ray.rllib.env.multi_agent_env_runner", "self._needs_initial_reset =", "teams/env_runner.py"),
     ("ray.rllib.env.env_runner", "self._seed", "teams/env_runner.py"),
+    ("ray.rllib.env.vector.sync_vector_multi_agent_env", "self._infos =", "curriculum/tasks.py"),
     ("ray.rllib.core.learner.learner", "self._weights_seq_no =", "algorithms/team_learner.py"),
     ("ray.rllib.core.learner.learner", "self._learner_index =", "algorithms/team_learner.py"),
     ("ray.rllib.core.learner.torch.torch_learner", "def _make_modules_ddp_if_necessary", "algorithms/team_learner.py"),

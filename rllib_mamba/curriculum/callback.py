@@ -17,8 +17,8 @@ class CurriculumCallback(RLlibCallback):
     """Gives every training episode a task of a curriculum.
 
     Works with every algorithm of RLlib's new API stack and every `MultiAgentEnv` that has `set_task(task)`. Every env
-    runner draws the task of an episode when the one before it in the same sub-environment ends. It goes by the
-    progress that all env runners had made by the end of the last iteration, and by its own episodes since.
+    runner draws the task of an episode just before it begins, by the progress that all env runners had made by the end
+    of the last iteration, and by its own episodes since.
 
     Results get `env_runners/curriculum/<task>/` with `episodes` (finished so far), `score` (an average over the last of
     them) and `probability` (in the next iteration). Progress is saved with the algorithm's state. Evaluation plays the
@@ -78,7 +78,13 @@ class CurriculumCallback(RLlibCallback):
         """Sets the task; the sub-environment is reset afterwards."""
         sampler = sampler_of(env_runner)
         if sampler is not None:
-            sampler.begin_episode(env.envs[env_index], env_index)
+            sampler.choose_task(env.envs[env_index], env_index)
+
+    def on_episode_start(self, *, env_runner: Any, env_index: int, **kwargs: Any) -> None:
+        """Notes that the episode has begun with its task."""
+        sampler = sampler_of(env_runner)
+        if sampler is not None:
+            sampler.begin_episode(env_index)
 
     def on_episode_end(
         self,

@@ -44,19 +44,31 @@ class TaskSampler:
         self._curriculum = curriculum
         self._seed = seed
         self._worker_index = worker_index
+        self._waiting: dict[int, Any] = {}
         self._running: dict[int, int] = {}
         self._finished: list[tuple[int, float]] = []
         self._problem: str | None = None
         self.update(progress)
 
+    def restart(self, progress: Progress) -> None:
+        """Goes on from a checkpoint: episodes that are under way do not count."""
+        self._running, self._finished, self._problem = {}, [], None
+        self.update(progress)
+
     def update(self, progress: Progress) -> None:
-        """Goes on with the progress of all env runners."""
+        """Goes on with the progress of all env runners; episodes that have not begun are given a task again."""
         self._progress = progress.copy()
         entropy = None if self._seed is None else [self._seed, self._worker_index, progress.iterations]
         self._random = np.random.default_rng(entropy)
+        for env_index in self._waiting:
+            self._running.pop(env_index, None)
+        # As after a restart from a checkpoint, when all sub-environments begin in their order.
+        for env_index, environment in sorted(self._waiting.items()):
+            self.choose_task(environment, env_index)
 
-    def begin_episode(self, environment: Any, env_index: int) -> None:
+    def choose_task(self, environment: Any, env_index: int) -> None:
         """Sets the task of the episode that sub-environment `env_index` is about to begin."""
+        self._waiting[env_index] = environment
         self._running.pop(env_index, None)
         if self.paused:
             set_task(environment, {})
@@ -66,6 +78,10 @@ class TaskSampler:
         task = int(self._random.choice(len(probabilities), p=probabilities))
         self._running[env_index] = task
         set_task(environment, self._curriculum.tasks[self._curriculum.names[task]])
+
+    def begin_episode(self, env_index: int) -> None:
+        """Notes that the episode of sub-environment `env_index` has begun."""
+        self._waiting.pop(env_index, None)
 
     def end_episode(self, env_index: int, metrics: Mapping[str, float]) -> None:
         """Counts the finished episode of sub-environment `env_index`, unless its task is not the curriculum's."""

@@ -32,11 +32,11 @@ class SharedCurriculum:
         self.curriculum = curriculum
         self.progress = curriculum.beginning()
         self._group = algorithm.env_runner_group
-        if getattr(algorithm, "curriculum", None) is not None:
-            raise ValueError("There are two curricula: give one to the configuration, or to a CurriculumCallback.")
         for problem in self._group.foreach_env_runner(partial(_problem_with_tasks, curriculum)):
             if problem is not None:
                 raise ValueError(problem)
+        if getattr(algorithm, "curriculum", None) is not None:
+            raise ValueError("There are two curricula: give one to the configuration, or to a CurriculumCallback.")
         self.begin()
         algorithm.curriculum = self
         _save_with(algorithm, self)
@@ -135,6 +135,10 @@ def _problem_with_tasks(curriculum: Curriculum, env_runner: Any) -> str | None:
 
 
 def _attach(curriculum: Curriculum, progress: Progress, env_runner: Any) -> None:
+    sampler = sampler_of(env_runner)
+    if sampler is not None:
+        sampler.restart(progress)
+        return
     env_runner.task_sampler = TaskSampler(curriculum, progress, env_runner.config.seed, env_runner.worker_index or 0)
 
 
