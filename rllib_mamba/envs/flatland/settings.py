@@ -76,6 +76,7 @@ class FlatlandSettings:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             self._check_type(field.name, getattr(self, field.name))
+        check_rewards(self.rewards)
         # Settings stay what they are, whatever the user does with the mapping.
         object.__setattr__(self, "rewards", dict(self.rewards))
         self._check_ranges()
@@ -165,7 +166,6 @@ class FlatlandSettings:
                 f"max_malfunction_duration must be at least min_malfunction_duration "
                 f"({self.min_malfunction_duration}), got {self.max_malfunction_duration}"
             )
-        check_rewards(self.rewards)
         self._check_at_least("unreachable_distance", 1)
         check_names([self.observation], OBSERVATIONS, "observation")
         if self.tree_depth not in (1, 2, 3):
