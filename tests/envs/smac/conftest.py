@@ -1,6 +1,7 @@
 """SMAC without StarCraft II: the packages are stood in for, the processes of the games are real ones."""
 
 import os
+import runpy
 import shutil
 import signal
 import sys
@@ -12,7 +13,6 @@ from typing import Any
 import pytest
 
 STAND_IN = Path(__file__).parent / "stand_in"
-MAPS = ("3m", "8m", "2s3z", "MMM", "32x32_flat")
 PACKAGES = ("smac", "smacv2", "pysc2", "battle", "simulated_environment")
 
 
@@ -27,7 +27,7 @@ class StarCraft:
         shutil.copy(shutil.which("sleep") or "/bin/sleep", program)
         maps = folder / "Maps" / "SMAC_Maps"
         maps.mkdir(parents=True)
-        for name in MAPS:
+        for name in (*runpy.run_path(str(STAND_IN / "battle.py"))["TEAMS"], "32x32_flat"):
             (maps / f"{name}.SC2Map").write_bytes(b"a map")
         self.program = str(program)
 

@@ -1,6 +1,7 @@
 """A battle, much simpler than StarCraft II's, on an empty map."""
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,21 +11,52 @@ MAP_SIZE = 32
 RANGE = 6
 ALLY, ENEMY = 1, 2
 
-# Type id, health, shield, damage in a step.
-UNITS = {
-    "marine": (48, 45, 0, 6),
-    "marauder": (51, 125, 0, 8),
-    "medivac": (54, 150, 0, 0),
-    "zealot": (73, 100, 50, 9),
-    "stalker": (74, 80, 80, 10),
+# Name, type id, health, shield, damage in a step.
+KINDS = {
+    "m": ("marine", 48, 45, 0, 6),
+    "M": ("marauder", 51, 125, 0, 8),
+    "d": ("medivac", 54, 150, 0, 0),
+    "z": ("zealot", 73, 100, 50, 9),
+    "s": ("stalker", 74, 80, 80, 10),
+    "c": ("colossus", 4, 200, 150, 15),
+    "g": ("zergling", 105, 35, 0, 4),
+    "b": ("baneling", 9, 30, 0, 12),
+    "h": ("hydralisk", 107, 90, 0, 10),
+    "p": ("spine crawler", 98, 300, 0, 18),
 }
+UNITS = {name: numbers for name, *numbers in KINDS.values()}
 TEAMS = {
-    "3m": (["marine"] * 3, ["marine"] * 3),
-    "8m": (["marine"] * 8, ["marine"] * 8),
-    "2s3z": (["zealot"] * 3 + ["stalker"] * 2, ["zealot"] * 3 + ["stalker"] * 2),
-    "MMM": (["marine"] * 7 + ["marauder"] * 2 + ["medivac"],) * 2,
-    "10gen_terran": ([], []),
+    "3m": ("3m", "3m"),
+    "8m": ("8m", "8m"),
+    "25m": ("25m", "25m"),
+    "5m_vs_6m": ("5m", "6m"),
+    "8m_vs_9m": ("8m", "9m"),
+    "10m_vs_11m": ("10m", "11m"),
+    "27m_vs_30m": ("27m", "30m"),
+    "MMM": ("7m2M1d", "7m2M1d"),
+    "MMM2": ("7m2M1d", "8m3M1d"),
+    "2s3z": ("2s3z", "2s3z"),
+    "3s5z": ("3s5z", "3s5z"),
+    "3s5z_vs_3s6z": ("3s5z", "3s6z"),
+    "3s_vs_3z": ("3s", "3z"),
+    "3s_vs_4z": ("3s", "4z"),
+    "3s_vs_5z": ("3s", "5z"),
+    "1c3s5z": ("1c3s5z", "1c3s5z"),
+    "2m_vs_1z": ("2m", "1z"),
+    "corridor": ("6z", "24g"),
+    "6h_vs_8z": ("6h", "8z"),
+    "2s_vs_1sc": ("2s", "1p"),
+    "so_many_baneling": ("7z", "32b"),
+    "bane_vs_bane": ("4b20g", "4b20g"),
+    "2c_vs_64zg": ("2c", "64g"),
+    # Of SMACv2: its units are created for every battle.
+    "10gen_terran": ("", ""),
 }
+
+
+def team(text: str) -> list[str]:
+    """The names of the units of a team such as "2s3z"."""
+    return [KINDS[kind][0] for number, kind in re.findall(r"(\d+)(\D)", text) for _ in range(int(number))]
 
 
 @dataclass
@@ -76,7 +108,9 @@ class Battle:
         side = 9 if owner == ALLY else 23
         for place, name in enumerate(unit_types):
             type_id, health, shield, damage = UNITS[name]
-            where = Point(side + self._random.uniform(-1, 1), 16 + 1.5 * (place - len(unit_types) / 2))
+            row, column = place % 16, place // 16
+            spread = 1.5 * (row - min(len(unit_types), 16) / 2)
+            where = Point(side - column + self._random.uniform(-1, 1), 16 + spread)
             self.units.append(Unit(self._next_tag, owner, type_id, where, health, health, shield, shield, damage))
             self._next_tag += 1
 
@@ -113,8 +147,8 @@ class Battle:
         self.number += 1
         self.units = []
         allies, enemies = TEAMS[self.map_name]
-        self.create(ALLY, allies)
-        self.create(ENEMY, enemies)
+        self.create(ALLY, team(allies))
+        self.create(ENEMY, team(enemies))
 
     def _living(self, owner: int) -> list[Unit]:
         return [unit for unit in self.units if unit.owner == owner and unit.health > 0]

@@ -28,7 +28,8 @@ class SimulatedEnvironment:
         self.n_agents, self.n_enemies = map_params["n_agents"], map_params["n_enemies"]
         self.episode_limit = map_params["limit"]
         self.map_type, self.unit_type_bits = map_params["map_type"], map_params["unit_type_bits"]
-        self.shield_bits = 1 if map_params["a_race"] == "P" else 0
+        self.shield_bits_ally = int(map_params["a_race"] == "P")
+        self.shield_bits_enemy = int(map_params["b_race"] == "P")
         self.n_actions = self.n_actions_no_attack + self.n_enemies
         self.agents: dict[int, Unit] = {}
         self.enemies: dict[int, Unit] = {}
@@ -219,19 +220,22 @@ class SimulatedEnvironment:
         return seen if distance < SIGHT and other.health > 0 else np.zeros_like(seen)
 
     def _strength_of(self, unit: Unit) -> np.ndarray:
-        shield = [unit.shield / unit.shield_max] if self.shield_bits else []
+        shields = self.shield_bits_ally if unit.owner == ALLY else self.shield_bits_enemy
+        shield = [unit.shield / unit.shield_max] if shields else []
         return np.array([unit.health / unit.health_max, *shield])
 
     def _type_of(self, unit: Unit) -> np.ndarray:
-        return np.eye(3)[unit.unit_type % 3][: self.unit_type_bits]
+        types = sorted({other.unit_type for other in self.agents.values()})
+        place = types.index(unit.unit_type) if unit.unit_type in types else 0
+        return np.eye(max(self.unit_type_bits, len(types)))[place][: self.unit_type_bits]
 
     def get_obs_size(self) -> int:
-        strength = 1 + self.shield_bits
-        seen = 4 + self.obs_all_health * strength + self.unit_type_bits
-        of_ally = seen + self.obs_last_action * self.n_actions
-        own = (self.obs_own_health or self.obs_all_health) * strength + self.unit_type_bits + self.obs_timestep_number
+        ally, enemy = 1 + self.shield_bits_ally, 1 + self.shield_bits_enemy
+        of_enemy = 4 + self.obs_all_health * enemy + self.unit_type_bits
+        of_ally = 4 + self.obs_all_health * ally + self.unit_type_bits + self.obs_last_action * self.n_actions
+        own = (self.obs_own_health or self.obs_all_health) * ally + self.unit_type_bits + self.obs_timestep_number
         place = 4 + 8 * self.obs_pathing_grid + 9 * self.obs_terrain_height
-        return place + self.n_enemies * seen + (self.n_agents - 1) * of_ally + own
+        return place + self.n_enemies * of_enemy + (self.n_agents - 1) * of_ally + own
 
     def get_state(self) -> np.ndarray:
         if self.obs_instead_of_state:
@@ -249,7 +253,7 @@ class SimulatedEnvironment:
     def get_state_size(self) -> int:
         if self.obs_instead_of_state:
             return self.get_obs_size() * self.n_agents
-        size = (self.n_agents + self.n_enemies) * (3 + self.shield_bits)
+        size = self.n_agents * (3 + self.shield_bits_ally) + self.n_enemies * (3 + self.shield_bits_enemy)
         return size + self.state_last_action * self.n_agents * self.n_actions + self.state_timestep_number
 
     def get_avail_actions(self) -> list[list[int]]:

@@ -19,6 +19,7 @@ map_param_registry: dict[str, dict[str, Any]] = {
         "n_enemies": 3,
         "limit": 60,
         "a_race": "T",
+        "b_race": "T",
         "unit_type_bits": 0,
         "map_type": "marines",
         "map_name": "3m",
