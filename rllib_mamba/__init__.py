@@ -16,14 +16,31 @@ if TYPE_CHECKING:
     from rllib_mamba.algorithms.mamba.mamba import MAMBA
     from rllib_mamba.algorithms.mamba.policy import MAMBAPolicy
     from rllib_mamba.algorithms.mamba.rl_module import MAMBARLModule
+    from rllib_mamba.algorithms.mappo.config import MAPPOConfig
+    from rllib_mamba.algorithms.mappo.learner import MAPPOLearner
+    from rllib_mamba.algorithms.mappo.mappo import MAPPO
+    from rllib_mamba.algorithms.mappo.policy import MAPPOPolicy
+    from rllib_mamba.algorithms.mappo.rl_module import MAPPORLModule
 
 __version__ = "0.1.0"
-__all__ = ["MAMBA", "MAMBAConfig", "MAMBALearner", "MAMBAPolicy", "MAMBARLModule"]
+__all__ = [
+    "MAMBA",
+    "MAPPO",
+    "MAMBAConfig",
+    "MAMBALearner",
+    "MAMBAPolicy",
+    "MAMBARLModule",
+    "MAPPOConfig",
+    "MAPPOLearner",
+    "MAPPOPolicy",
+    "MAPPORLModule",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(importlib.import_module("rllib_mamba.algorithms.mamba"), name)
+        algorithm = next(algorithm for algorithm in ("MAMBA", "MAPPO") if name.startswith(algorithm))
+        return getattr(importlib.import_module(f"rllib_mamba.algorithms.{algorithm.lower()}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
