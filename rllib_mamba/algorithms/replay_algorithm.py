@@ -71,8 +71,16 @@ class ReplayTeamAlgorithm(TeamAlgorithm, abc.ABC):
         """One cycle of updates."""
 
     @abc.abstractmethod
-    def _report(self) -> None:
-        """Logs an iteration's metrics."""
+    def _env_steps_of(self, batch: dict[str, Any]) -> int:
+        """Env steps in a team's batch, for RLlib's counters."""
+
+    @abc.abstractmethod
+    def _learning_progress(self) -> dict[str, float]:
+        """Results under `learners` that are not the learners' own: how many updates there were."""
+
+    @abc.abstractmethod
+    def _replay_contents(self, buffer: Any) -> dict[str, float]:
+        """Results under `replay_buffer/<team>` beside the size in bytes."""
 
     @override(Algorithm)
     def setup(self, config: Any) -> None:
@@ -99,10 +107,6 @@ class ReplayTeamAlgorithm(TeamAlgorithm, abc.ABC):
         self._collect()
         self._report()
 
-    @abc.abstractmethod
-    def _env_steps_of(self, batch: dict[str, Any]) -> int:
-        """Env steps in a team's batch, for RLlib's counters."""
-
     def _update(self, timer: str, **kwargs: Any) -> None:
         """One update of every trained team; `kwargs` go to the learners' `update`."""
         with self._timed("replay_sample"):
@@ -128,10 +132,16 @@ class ReplayTeamAlgorithm(TeamAlgorithm, abc.ABC):
             episodes=sum(episode.is_done for episode in episodes),
         )
 
+    def _report(self) -> None:
+        self.metrics.log_dict(self._learning_progress(), key=LEARNER_RESULTS, window=1)
+        for team, buffer in self.replay_buffers.items():
+            contents = {**self._replay_contents(buffer), "size_in_bytes": buffer.size_in_bytes}
+            self.metrics.log_dict(contents, key=(REPLAY_RESULTS, team), window=1)
+
     @override(Algorithm)
     def get_checkpointable_components(self) -> list[tuple[str, Any]]:
         """RLlib's components and, unless `store_buffer_in_checkpoints=False`, each team's replay buffer."""
-        return [*super().get_checkpointable_components(), *self._buffer_components(self.config)]
+        return [*super().get_checkpointable_components(), *self._buffer_components()]
 
     @override(Algorithm)
     def get_state(
@@ -145,7 +155,7 @@ class ReplayTeamAlgorithm(TeamAlgorithm, abc.ABC):
         state = super().get_state(components, not_components=not_components, **kwargs)
         if self._check_component(COMPONENT_SCHEDULE, components, not_components):
             state[COMPONENT_SCHEDULE] = self.update_schedule.get_state()
-        for name, buffer in self._buffer_components(self.config):
+        for name, buffer in self._buffer_components():
             if self._check_component(name, components, not_components):
                 state[name] = buffer.get_state()
         return state
@@ -154,7 +164,7 @@ class ReplayTeamAlgorithm(TeamAlgorithm, abc.ABC):
     def set_state(self, state: dict[str, Any]) -> None:
         """Restores what `get_state` gave."""
         super().set_state(state)
-        for name, buffer in self._buffer_components(self.config):
+        for name, buffer in self._buffer_components():
             if name in state:
                 buffer.set_state(state[name])
         if COMPONENT_SCHEDULE in state:
@@ -164,9 +174,9 @@ class ReplayTeamAlgorithm(TeamAlgorithm, abc.ABC):
 
     @override(TeamAlgorithm)
     def _own_components_of(self, saved: Any) -> Iterable[str]:
-        return [name for name, _ in self._buffer_components(saved) if self.config.store_buffer_in_checkpoints]
+        return [name for name, _ in self._buffer_components()] if saved.store_buffer_in_checkpoints else []
 
-    def _buffer_components(self, config: Any) -> list[tuple[str, ReplayBuffer]]:
-        if not config.store_buffer_in_checkpoints:
+    def _buffer_components(self) -> list[tuple[str, ReplayBuffer]]:
+        if not self.config.store_buffer_in_checkpoints:
             return []
         return [(f"{COMPONENT_REPLAY_BUFFER}_{team}", buffer) for team, buffer in self.replay_buffers.items()]

@@ -115,9 +115,7 @@ class AgentNetwork(ActingNetworks):
         not. The action of one that is not alive is `NO_OP`.
         """
         epsilon = self.config.epsilon if epsilon is None else epsilon
-        values, hidden = self(
-            observation["obs"].float().unsqueeze(1), state.previous_action.unsqueeze(1), state.hidden
-        )
+        values, hidden = self(observation["obs"].float().unsqueeze(1), state.previous_action.unsqueeze(1), state.hidden)
         legal = legal_actions(observation["alive"], observation.get("action_mask"), self.config.num_actions)
         action = best_actions(values.squeeze(1), legal)
         if not greedy and epsilon > 0:

@@ -10,6 +10,7 @@ from ray.rllib.utils.annotations import override
 
 from rllib_mamba.algorithms.qmix.presets import PRESETS
 from rllib_mamba.algorithms.qmix.ranges import check_ranges
+from rllib_mamba.algorithms.schedule import UpdateUnit
 from rllib_mamba.algorithms.team_config import Schedule, TeamAlgorithmConfig
 from rllib_mamba.teams.metrics import DropModelOutputsCallback
 
@@ -84,7 +85,7 @@ class QMIXConfig(TeamAlgorithmConfig):
 
         # Schedule of the updates. The first is due as soon as there are batch_size episodes.
         self.update_every = 1  # Episodes or env steps per cycle of updates; at least 1.
-        self.update_every_unit = "episodes"  # "episodes", or "env_steps".
+        self.update_every_unit: UpdateUnit = "episodes"  # "episodes", or "env_steps".
         self.updates_per_cycle = 1  # At least 0.
         self.min_steps_before_learning = 0  # Env steps collected before the first cycle; at least 0.
 
@@ -119,7 +120,7 @@ class QMIXConfig(TeamAlgorithmConfig):
         tau: float = NotProvided,
         epsilon: Schedule = NotProvided,
         update_every: int = NotProvided,
-        update_every_unit: str = NotProvided,
+        update_every_unit: UpdateUnit = NotProvided,
         updates_per_cycle: int = NotProvided,
         min_steps_before_learning: int = NotProvided,
         replay_buffer_capacity_episodes: int = NotProvided,

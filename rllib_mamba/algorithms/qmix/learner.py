@@ -21,9 +21,6 @@ from rllib_mamba.imagination import gradient_step
 from rllib_mamba.replay import layout
 from rllib_mamba.replay.team_episode_replay_buffer import FILLED
 
-#: Smoothing and epsilon of RMSprop; the values of the publication's code.
-_RMSPROP: dict[str, float] = {"alpha": 0.99, "eps": 1e-5}
-
 
 class QMIXLearner(TeamLearner):
     """Trains a team's agent network and mixer together.
@@ -53,7 +50,8 @@ class QMIXLearner(TeamLearner):
         if config.optimizer_type == "adam":
             optimizer = torch.optim.Adam(parameters, lr=1e-3, fused=True)
         else:
-            optimizer = torch.optim.RMSprop(parameters, lr=1e-3, **_RMSPROP)
+            # Smoothing and epsilon of the publication's code.
+            optimizer = torch.optim.RMSprop(parameters, lr=1e-3, alpha=0.99, eps=1e-5)
         self.register_optimizer(
             module_id=module_id, optimizer=optimizer, params=parameters, lr_or_lr_schedule=config.lr
         )

@@ -6,20 +6,21 @@ from typing import Any
 
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.utils.annotations import override
-from ray.rllib.utils.metrics import LEARNER_RESULTS
 from ray.rllib.utils.schedules.scheduler import Scheduler
 
 from rllib_mamba.algorithms.qmix.config import QMIXConfig
 from rllib_mamba.algorithms.qmix.policy import QMIXPolicy
 from rllib_mamba.algorithms.qmix.shared_reward import check_rewards
-from rllib_mamba.algorithms.replay_algorithm import REPLAY_RESULTS, ReplayTeamAlgorithm
+from rllib_mamba.algorithms.replay_algorithm import ReplayTeamAlgorithm
 from rllib_mamba.algorithms.schedule import UpdateSchedule
 from rllib_mamba.replay import TeamEpisodeReplayBuffer
 from rllib_mamba.replay.team_episode_replay_buffer import FILLED
 
 
 class QMIX(ReplayTeamAlgorithm):
-    """Monotonic value function factorisation (Rashid et al., ICML 2018, arXiv 1803.11485), VDN and independent learners.
+    """Monotonic value function factorisation (Rashid et al., ICML 2018, arXiv 1803.11485), with its relatives.
+
+    `mixer="vdn"` adds the agents' values, `mixer=None` lets each agent learn for itself.
 
     See `ReplayTeamAlgorithm` for what an iteration is.
     """
@@ -69,27 +70,20 @@ class QMIX(ReplayTeamAlgorithm):
         return int(batch[FILLED].sum())
 
     @override(ReplayTeamAlgorithm)
-    def _report(self) -> None:
+    def _learning_progress(self) -> dict[str, float]:
         schedule = self.update_schedule
         updates = schedule.cycles_done * self.config.updates_per_cycle
         epsilon = Scheduler(fixed_value_or_schedule=self.config.epsilon)
-        self.metrics.log_dict(
-            {
-                "num_updates_lifetime": updates,
-                "updates_per_env_step": updates / max(1, schedule.env_steps),
-                "epsilon": float(epsilon.update(schedule.env_steps)),
-            },
-            key=LEARNER_RESULTS,
-            window=1,
-        )
-        for team, buffer in self.replay_buffers.items():
-            self.metrics.log_dict(
-                {
-                    "num_env_steps": len(buffer),
-                    "num_episodes": buffer.num_episodes,
-                    "fill": buffer.num_episodes / self.config.replay_buffer_capacity_episodes,
-                    "size_in_bytes": buffer.size_in_bytes,
-                },
-                key=(REPLAY_RESULTS, team),
-                window=1,
-            )
+        return {
+            "num_updates_lifetime": updates,
+            "updates_per_env_step": updates / max(1, schedule.env_steps),
+            "epsilon": float(epsilon.update(schedule.env_steps)),
+        }
+
+    @override(ReplayTeamAlgorithm)
+    def _replay_contents(self, buffer: TeamEpisodeReplayBuffer) -> dict[str, float]:
+        return {
+            "num_env_steps": len(buffer),
+            "num_episodes": buffer.num_episodes,
+            "fill": buffer.num_episodes / self.config.replay_buffer_capacity_episodes,
+        }

@@ -39,14 +39,12 @@ def value_targets(
     Returns:
         (B, T) or (B, T, N).
     """
-    per_agent = value.dim() == 3
-    reward, terminated, filled = (
-        column.unsqueeze(-1) if per_agent else column for column in (reward, terminated, filled)
-    )
+    if value.dim() == 3:
+        reward, terminated, filled = reward.unsqueeze(-1), terminated.unsqueeze(-1), filled.unsqueeze(-1)
     discount = gamma * (filled & ~terminated).to(value.dtype)
     # Behind its end an episode is worth what its final observation is, whatever the length of the others.
     reward = torch.where(filled, reward, value[:, :-1])
-    returns = lambda_returns(*(column.transpose(0, 1) for column in (reward, discount, value)), trace_decay)
+    returns = lambda_returns(reward.transpose(0, 1), discount.transpose(0, 1), value.transpose(0, 1), trace_decay)
     return returns.transpose(0, 1)
 
 
