@@ -3,6 +3,7 @@
 from rllib_mamba.world_model.config import WorldModelConfig
 from rllib_mamba.world_model.losses import LOSSES, WorldModelOutputs, world_model_losses
 from rllib_mamba.world_model.predictions import StartStates, infer_start_states
+from rllib_mamba.world_model.reward_unit import RewardUnit, mean_square
 from rllib_mamba.world_model.rssm import LatentState
 from rllib_mamba.world_model.sampling import ModeSampler, RandomSampler, Sampler
 from rllib_mamba.world_model.sequence import AlignedSequence, SequenceOptions, align, hearing
@@ -14,6 +15,7 @@ __all__ = [
     "LatentState",
     "ModeSampler",
     "RandomSampler",
+    "RewardUnit",
     "Sampler",
     "SequenceOptions",
     "StartStates",
@@ -23,5 +25,6 @@ __all__ = [
     "align",
     "hearing",
     "infer_start_states",
+    "mean_square",
     "world_model_losses",
 ]

@@ -45,9 +45,20 @@ class WorldModelOutputs:
 
 
 def world_model_losses(
-    model: WorldModel, sequence: AlignedSequence, sampler: Sampler, kl_balance: float = KL_POSTERIOR_WEIGHT
+    model: WorldModel,
+    sequence: AlignedSequence,
+    sampler: Sampler,
+    kl_balance: float = KL_POSTERIOR_WEIGHT,
+    reward_unit: float | Tensor = 1.0,
 ) -> WorldModelOutputs:
-    """All losses of the world model on an aligned sequence; `kl_balance` as in `balanced_kl`.
+    """All losses of the world model on an aligned sequence.
+
+    Args:
+        model: the world model.
+        sequence: from `align`.
+        sampler: how latent states are drawn.
+        kl_balance: as in `balanced_kl`.
+        reward_unit: as in `reward_loss`.
 
     Raises:
         ValueError: if the model predicts legal actions and the sequence has no action mask.
@@ -62,7 +73,7 @@ def world_model_losses(
     kl = balanced_kl(predictions.prior_logits, predictions.posterior_logits, model.config.num_categoricals, kl_balance)
     losses = {
         "reconstruction": reconstruction_loss(predictions.reconstruction, sequence.observation[:rows], alive),
-        "reward": reward_loss(predictions.reward, sequence.reward),
+        "reward": reward_loss(predictions.reward, sequence.reward, reward_unit),
         "continue": continue_loss(predictions.continue_logits, sequence.done),
         "available_action": kl.new_zeros(()),
         "action_information": action_information_loss(
@@ -82,9 +93,12 @@ def reconstruction_loss(reconstruction: Tensor, observation: Tensor, alive: Tens
     return (error * alive).mean()
 
 
-def reward_loss(prediction: Tensor, reward: Tensor) -> Tensor:
-    """Mean smooth L1 of predicted and received rewards (..., N)."""
-    return F.smooth_l1_loss(prediction, reward)
+def reward_loss(prediction: Tensor, reward: Tensor, unit: float | Tensor = 1.0) -> Tensor:
+    """Mean smooth L1 of predicted and received rewards (..., N), both counted in `unit`, a number above zero.
+
+    Rewards far below one cost next to nothing in units of one: a model then leaves them unlearned.
+    """
+    return F.smooth_l1_loss(prediction / unit, reward / unit)
 
 
 def continue_loss(logits: Tensor, done: Tensor) -> Tensor:

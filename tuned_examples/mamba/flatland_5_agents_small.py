@@ -27,6 +27,7 @@ config = (
     .env_runners(num_envs_per_env_runner=8)
     .training(
         shared_reward=False,
+        normalize_reward_loss=False,
         loss_scales={"reward": 10.0},
         entropy_coeff=[[0, 0.05], [30_000, 0.02], [100_000, 0.005]],
     )

@@ -80,6 +80,9 @@ class MAMBAConfig(TeamAlgorithmConfig):
         self.loss_scales: dict[
             str, float
         ] = {}  # Factors on world-model losses by name, at least 0; 1 where none is given.
+        self.normalize_reward_loss = (
+            True  # Count rewards in units of their running root mean square.
+        )
         self.predict_action_mask: bool | None = None  # Learn which actions are legal; None: where there are masks.
 
         # How a replayed sequence is read. The defaults mend what the published code leaves wanting; see `paper`.
@@ -144,6 +147,7 @@ class MAMBAConfig(TeamAlgorithmConfig):
         world_model_grad_clip_by_global_norm: float | None = NotProvided,
         kl_balance: float = NotProvided,
         loss_scales: dict[str, float] = NotProvided,
+        normalize_reward_loss: bool = NotProvided,
         predict_action_mask: bool | None = NotProvided,
         mask_dead_agents: bool = NotProvided,
         mask_communication: bool = NotProvided,

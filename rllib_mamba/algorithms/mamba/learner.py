@@ -29,10 +29,12 @@ from rllib_mamba.imagination import (
 from rllib_mamba.world_model import (
     AlignedSequence,
     RandomSampler,
+    RewardUnit,
     Sampler,
     SequenceOptions,
     align,
     infer_start_states,
+    mean_square,
     world_model_losses,
 )
 
@@ -54,6 +56,7 @@ class MAMBALearner(TeamLearner):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._num_actor_minibatches: dict[str, int] = defaultdict(int)
+        self._reward_units: dict[str, RewardUnit] = defaultdict(RewardUnit)
         self._entropy_schedules: dict[str, Scheduler] = {}
         self._phase = WORLD_MODEL_PHASE
 
@@ -125,7 +128,8 @@ class MAMBALearner(TeamLearner):
         self, module_id: str, module: MAMBARLModule, config: MAMBAConfig, sequence: AlignedSequence
     ) -> Tensor:
         world_model = module.networks.world_model.train()
-        outputs = world_model_losses(world_model, sequence, self.sampler, config.kl_balance)
+        unit = self._reward_unit(module_id, sequence.reward) if config.normalize_reward_loss else 1.0
+        outputs = world_model_losses(world_model, sequence, self.sampler, config.kl_balance, unit)
         total = outputs.weighted_total(config.loss_scales)
         norm = gradient_step(
             total,
@@ -136,6 +140,12 @@ class MAMBALearner(TeamLearner):
         losses = {f"{name}_loss": loss.detach() for name, loss in outputs.losses.items()}
         self._log(module_id, losses | outputs.metrics | {"world_model_gradient_norm": norm})
         return total.detach()
+
+    def _reward_unit(self, module_id: str, reward: Tensor) -> Tensor:
+        """The unit of the reward loss, over all learners' batches so far, these rewards included."""
+        batch_mean = self._sum_over_learners(mean_square(reward)) / max(1, self.config.num_learners)
+        self._reward_units[module_id] = self._reward_units[module_id].after(batch_mean)
+        return self._reward_units[module_id].value
 
     def _update_agent(
         self, module_id: str, module: MAMBARLModule, config: MAMBAConfig, sequence: AlignedSequence
@@ -192,14 +202,21 @@ class MAMBALearner(TeamLearner):
 
     @override(Learner)
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """The learner's state and the counter that entropy annealing depends on."""
-        return super().get_state(*args, **kwargs) | {"num_actor_minibatches": dict(self._num_actor_minibatches)}
+        """The learner's state, the counter that entropy annealing depends on, and the units of rewards."""
+        return super().get_state(*args, **kwargs) | {
+            "num_actor_minibatches": dict(self._num_actor_minibatches),
+            "reward_units": {
+                module_id: (float(unit.mean_square), unit.weight) for module_id, unit in self._reward_units.items()
+            },
+        }
 
     @override(Learner)
     def set_state(self, state: dict[str, Any]) -> None:
         """Restores what `get_state` gave."""
         super().set_state(state)
         self._num_actor_minibatches.update(state.get("num_actor_minibatches", {}))
+        for module_id, unit in state.get("reward_units", {}).items():
+            self._reward_units[module_id] = RewardUnit(*unit)
 
 
 def sequence_options(config: MAMBAConfig) -> SequenceOptions:

@@ -22,6 +22,7 @@ PAPER: dict[str, Any] = {
     "minibatch_size": 2000,
     "kl_balance": 0.2,
     "loss_scales": {},
+    "normalize_reward_loss": False,
     "absorbing_steps": 2,
     "communication": True,
     "communication_layers": 3,

@@ -57,6 +57,7 @@ RANGES = Ranges(
         "reset_previous_action",
         "truncation_is_terminal",
         "shared_reward",
+        "normalize_reward_loss",
         "normalize_advantages",
         "use_target_critic",
         "store_buffer_in_checkpoints",
