@@ -21,11 +21,17 @@ if TYPE_CHECKING:
     from rllib_mamba.algorithms.mappo.mappo import MAPPO
     from rllib_mamba.algorithms.mappo.policy import MAPPOPolicy
     from rllib_mamba.algorithms.mappo.rl_module import MAPPORLModule
+    from rllib_mamba.algorithms.qmix.config import QMIXConfig
+    from rllib_mamba.algorithms.qmix.learner import QMIXLearner
+    from rllib_mamba.algorithms.qmix.policy import QMIXPolicy
+    from rllib_mamba.algorithms.qmix.qmix import QMIX
+    from rllib_mamba.algorithms.qmix.rl_module import QMIXRLModule
 
 __version__ = "0.1.0"
 __all__ = [
     "MAMBA",
     "MAPPO",
+    "QMIX",
     "MAMBAConfig",
     "MAMBALearner",
     "MAMBAPolicy",
@@ -34,12 +40,16 @@ __all__ = [
     "MAPPOLearner",
     "MAPPOPolicy",
     "MAPPORLModule",
+    "QMIXConfig",
+    "QMIXLearner",
+    "QMIXPolicy",
+    "QMIXRLModule",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        algorithm = next(algorithm for algorithm in ("MAMBA", "MAPPO") if name.startswith(algorithm))
+        algorithm = next(algorithm for algorithm in ("MAMBA", "MAPPO", "QMIX") if name.startswith(algorithm))
         return getattr(importlib.import_module(f"rllib_mamba.algorithms.{algorithm.lower()}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

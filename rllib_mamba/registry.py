@@ -68,7 +68,11 @@ ENVIRONMENTS = {
 FAMILIES: dict[str, Callable[[str], EnvironmentEntry]] = {"smax_": _smax, "smac_": _smac}
 """Prefixes of names that also stand for scenarios and maps of the user's own, registered with jaxmarl or smac."""
 
-ALGORITHMS = {"MAMBA": "rllib_mamba.algorithms.mamba:MAMBA", "MAPPO": "rllib_mamba.algorithms.mappo:MAPPO"}
+ALGORITHMS = {
+    "MAMBA": "rllib_mamba.algorithms.mamba:MAMBA",
+    "MAPPO": "rllib_mamba.algorithms.mappo:MAPPO",
+    "QMIX": "rllib_mamba.algorithms.qmix:QMIX",
+}
 
 
 def register() -> None:

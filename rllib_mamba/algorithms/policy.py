@@ -36,8 +36,8 @@ class ActingNetworks(nn.Module, abc.ABC):
 
         Args:
             observation: Parts of the team observation, each with a leading batch dimension B: `obs` (B, N, O), zeros
-                where an agent does not act, `ended` (B, N) and, where the environment has them, `action_mask` and
-                `comm_mask`.
+                where an agent does not act, `alive` and `ended` (B, N) and, where the environment has them,
+                `action_mask` and `comm_mask`.
             state: The team's state, with the same batch dimension.
             greedy: The best action instead of a sample.
 
@@ -258,6 +258,7 @@ class TeamPolicy(abc.ABC):
         rows = [self.layout.rows(one, info) for one, info in zip(acting, infos, strict=True)]
         batch = {key: torch.from_numpy(np.stack([row[key] for row in rows])) for key in rows[0]}
         batch["ended"] = torch.from_numpy(self._ended.copy())
+        batch["alive"] = torch.tensor([[layout.agent in one for layout in self.layout.agents] for one in acting])
         with torch.no_grad():
             actions, self._state = self.networks.act(batch, self._state, greedy)
         return [
