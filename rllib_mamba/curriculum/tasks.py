@@ -43,12 +43,14 @@ def check_tasks(curriculum: Curriculum, environment: Any) -> None:
 def episode_metrics(vector_env: Any, env_index: int) -> Mapping[str, float]:
     """What a sub-environment gave as `episode_metrics` at the last step of its episode.
 
-    RLlib keeps what an info says of all agents out of its episodes, so it is read where the environments are.
+    A `TeamEnv` remembers it. RLlib keeps what an environment's infos say of all agents out of its episodes, so that of
+    other environments is read where they are.
     """
-    for info in vector_env._infos[env_index].values():
-        if "episode_metrics" in (info or {}):
-            return info["episode_metrics"]
-    return {}
+    remembered = getattr(vector_env.envs[env_index].unwrapped, "episode_metrics", None)
+    if isinstance(remembered, Mapping):
+        return remembered
+    common = vector_env._infos[env_index].get("__common__") or {}
+    return common.get("episode_metrics") or {}
 
 
 def _name(environment: Any) -> str:
