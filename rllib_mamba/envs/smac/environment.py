@@ -78,6 +78,8 @@ class SMACEnv(MultiAgentEnv):
         self._package.check_game(map_name, self.settings.game.get("game_version"))
         # Two processes may save at the same second, which is all that makes the names of replays differ.
         self._replay_prefix = "_".join(map(str, (map_name, *self._stream_index)))
+        #: Steps after which a battle is truncated.
+        self.episode_limit: int = self._info["episode_limit"]
         self.possible_agents = [f"ally_{index}" for index in range(self._info["n_agents"])]
         self.agents = list(self.possible_agents)
         super().__init__()

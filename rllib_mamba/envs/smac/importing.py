@@ -74,7 +74,8 @@ def _what_to_do(name: str, error: Exception) -> str:
     source = f'pip install "{name} @ {_REPOSITORY.format(name=name)}"'
     if _is_missing(name):
         return f"the SMAC environment needs the package {name}, which is not installed: {source}; {_HELP}."
-    if isinstance(error, AttributeError) or (isinstance(error, ModuleNotFoundError) and error.name == f"{name}.env"):
+    part_missing = isinstance(error, ModuleNotFoundError) and str(error.name).startswith(f"{name}.")
+    if part_missing or isinstance(error, AttributeError):
         return (
             f"the package {name} that is installed is not the StarCraft Multi-Agent Challenge (the one on PyPI is an "
             f"optimiser of hyperparameters): pip uninstall {name}, then {source}; {_HELP}."

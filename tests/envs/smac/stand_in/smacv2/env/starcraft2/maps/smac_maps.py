@@ -10,6 +10,7 @@ map_param_registry: dict[str, dict[str, Any]] = {
         "n_enemies": 10,
         "limit": 200,
         "a_race": "T",
+        "b_race": "T",
         "unit_type_bits": 3,
         "map_type": "terran_gen",
         "map_name": "32x32_flat",
