@@ -20,6 +20,9 @@ OBSERVATION_KEYS = ("observation", "observations", "obs")
 
 MASK_KEYS = (columns.ACTION_MASK, columns.COMM_MASK)
 
+_SMALLEST_IMAGE = 32
+"""Height and width in pixels; smaller arrays of bytes are maps of a grid."""
+
 _LEAF_SPACES = (gym.spaces.Box, gym.spaces.Discrete, gym.spaces.MultiBinary, gym.spaces.MultiDiscrete)
 
 
@@ -30,7 +33,7 @@ class AgentSpaces:
     mask, everything but the masks is the observation: `space` is the space of that part.
 
     Raises:
-        ValueError: a space that is missing or cannot be flattened, or an action space that is not Discrete.
+        ValueError: a space that is missing, cannot be flattened or is an image, or actions that are not Discrete.
     """
 
     def __init__(self, agent: AgentID, observation_space: gym.Space | None, action_space: gym.Space | None) -> None:
@@ -137,6 +140,12 @@ def _check_observation_space(agent: AgentID, space: Any, whole: gym.Space | None
         parts: list[Any] = list(space.spaces.values())
     elif isinstance(space, gym.spaces.Tuple):
         parts = list(space.spaces)
+    elif _is_image(space):
+        raise ValueError(
+            f"The observation space of agent {agent!r} is an image: {space} in {whole}. Images are not supported: use "
+            "observations of numbers, which many environments have as an option, or let a network of your own make "
+            "them of the image."
+        )
     elif isinstance(space, _LEAF_SPACES):
         return
     else:
@@ -148,3 +157,8 @@ def _check_observation_space(agent: AgentID, space: Any, whole: gym.Space | None
         )
     for part in parts:
         _check_observation_space(agent, part, whole)
+
+
+def _is_image(space: Any) -> bool:
+    is_bytes = isinstance(space, gym.spaces.Box) and space.dtype == np.uint8
+    return is_bytes and len(space.shape) == 3 and min(space.shape[:2]) >= _SMALLEST_IMAGE

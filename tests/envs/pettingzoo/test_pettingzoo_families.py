@@ -97,10 +97,16 @@ def test_episodes_of_a_team(module: str):
     team.close()
 
 
-@pytest.mark.parametrize("module", CONTINUOUS)
-def test_no_team_where_actions_are_continuous(module: str):
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        *((module, "observation space of agent '.*' is an image") for module in IMAGES),
+        *((module, "only Discrete action spaces are supported") for module in CONTINUOUS),
+    ],
+)
+def test_no_team_plays_it(module: str, message: str):
     env = make(module)
-    with pytest.raises(ValueError, match="only Discrete action spaces are supported"):
+    with pytest.raises(ValueError, match=message):
         TeamEnv(env, {"team": env.possible_agents})
 
 
