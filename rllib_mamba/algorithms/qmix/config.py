@@ -8,6 +8,7 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.utils.annotations import override
 
+from rllib_mamba.algorithms.qmix.exploration import CountEnvStepsCallback
 from rllib_mamba.algorithms.qmix.presets import PRESETS
 from rllib_mamba.algorithms.qmix.ranges import check_ranges
 from rllib_mamba.algorithms.schedule import UpdateUnit
@@ -50,7 +51,7 @@ class QMIXConfig(TeamAlgorithmConfig):
         "hypernetwork_hidden_size",
     )
     # The recurrent state is made anew from the replayed observations and actions.
-    own_callbacks = (*TeamAlgorithmConfig.own_callbacks, DropModelOutputsCallback)
+    own_callbacks = (*TeamAlgorithmConfig.own_callbacks, CountEnvStepsCallback, DropModelOutputsCallback)
 
     def __init__(self, algo_class: type | None = None) -> None:
         if algo_class is None:
