@@ -114,7 +114,8 @@ def possible_agents(env: MultiAgentEnv) -> tuple[AgentID, ...]:
     if not isinstance(env, MultiAgentEnv):
         raise TypeError(
             f"{type(env).__name__} is not an RLlib MultiAgentEnv. Wrap a single-agent environment with RLlib's "
-            "`make_multi_agent`, a PettingZoo one with RLlib's `ParallelPettingZooEnv` or `PettingZooEnv`."
+            "`make_multi_agent`, a game of PettingZoo with `ParallelGame` or `TurnBasedGame` of "
+            "`rllib_mamba.envs.pettingzoo`."
         )
     agent_set = getattr(env, "_agent_ids", None) or set()
     agents = list(env.possible_agents or env.agents or agent_set)

@@ -16,6 +16,7 @@ from rllib_mamba.envs.pettingzoo.turn_based import TurnBasedGame
 
 _PREFIX = "pettingzoo:"
 _SEED = "seed"
+_FAMILIES = ("atari", "butterfly", "classic", "mpe2", "sisl")
 
 
 def make_pettingzoo(module_name: str, config: Mapping[str, Any]) -> PettingZooGame:
@@ -59,9 +60,9 @@ def _import_module(name: str, specifier: str) -> ModuleType:
             missing = error.name or ""
             if not f"{module_name}.".startswith(f"{missing}."):
                 family = name.partition(".")[0]
+                hint = f': pip install "pettingzoo[{family}]"' if module_name != name else ""
                 raise ImportError(
-                    f"{specifier!r} needs the package {missing!r}, which is not installed. For a family of PettingZoo: "
-                    f'pip install "pettingzoo[{family}]"'
+                    f"{specifier!r} needs the package {missing!r}, which is not installed{hint}"
                 ) from error
     raise ValueError(
         f"{specifier!r}: there is no module pettingzoo.{name} and no module {name}.{_similar_modules(name)} Expected "
@@ -71,17 +72,19 @@ def _import_module(name: str, specifier: str) -> ModuleType:
 
 
 def _similar_modules(name: str) -> str:
-    family, _, game = name.rpartition(".")
+    games = {game: f"{_PREFIX}{family}.{game}" for family in _FAMILIES for game in _games_of(family)}
+    nearest = difflib.get_close_matches(name.rpartition(".")[2], games)
+    return f" Did you mean {' or '.join(repr(games[game]) for game in nearest)}?" if nearest else ""
+
+
+def _games_of(family: str) -> list[str]:
     for package_name in (f"pettingzoo.{family}", family):
         try:
             path = importlib.import_module(package_name).__path__
-        except (ImportError, AttributeError, ValueError):
+        except ImportError:
             continue
-        games = [module.name for module in pkgutil.iter_modules(path)]
-        nearest = difflib.get_close_matches(game, games)
-        if nearest:
-            return f" Did you mean {' or '.join(repr(f'{_PREFIX}{family}.{match}') for match in nearest)}?"
-    return ""
+        return [module.name for module in pkgutil.iter_modules(path) if not module.ispkg]
+    return []
 
 
 # ---------------------------------------------------------------------- arguments

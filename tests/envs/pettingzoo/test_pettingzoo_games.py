@@ -301,6 +301,7 @@ def test_agents_that_are_not_named_beforehand():
         ("", "empty_game", ValueError, "empty_game has neither `parallel_env` nor `env`"),
         ("import not_there", "needy_game", ImportError, "needs the package 'not_there'"),
         (None, "butterfly.pistonball_v5", ValueError, "Did you mean 'pettingzoo:butterfly.pistonball_v6'"),
+        (None, "simple_spread_v3", ValueError, "Did you mean 'pettingzoo:mpe2.simple_spread_v3'"),
         (None, "nowhere.game", ValueError, r"no module pettingzoo\.nowhere\.game and no module nowhere\.game"),
     ],
 )
