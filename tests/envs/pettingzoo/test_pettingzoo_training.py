@@ -43,10 +43,10 @@ def test_mamba(name: str):
 
 @pytest.mark.parametrize("name", [AT_ONCE, TURNS])
 def test_ppo(name: str):
-    register_env(name, partial(make_environment, name))
+    register_env("game", partial(make_environment, name))
     config = (
         PPOConfig()
-        .environment(name)
+        .environment("game")
         .env_runners(num_env_runners=0, num_envs_per_env_runner=2)
         .multi_agent(policies={"shared"}, policy_mapping_fn=lambda *args, **kwargs: "shared")
         .training(train_batch_size_per_learner=150, minibatch_size=75, num_epochs=1)
