@@ -50,10 +50,10 @@ class _Once(Reward):
 
     def amounts(self, outcome: Outcome) -> list[float]:
         """1 where it has become true in this step."""
-        now = self._now(outcome)
-        amounts = [float(is_true and not was_true) for is_true, was_true in zip(now, self.before, strict=True)]
-        self.before = now
-        return amounts
+        before, self.before = self.before, self._now(outcome)
+        if before == self.before:
+            return [0.0] * len(before)
+        return [float(is_true and not was_true) for is_true, was_true in zip(self.before, before, strict=True)]
 
     @abstractmethod
     def _now(self, outcome: Outcome) -> list[bool]:
@@ -209,6 +209,6 @@ class RewardShaper:
         totals = [0.0] * len(outcome.trains)
         for name, reward in self.parts.items():
             weight = self._weights[name]
-            for handle, amount in enumerate(reward.amounts(outcome)):
-                totals[handle] += weight * amount
+            amounts = reward.amounts(outcome)
+            totals = [total + weight * amount for total, amount in zip(totals, amounts, strict=True)]
         return totals
