@@ -15,15 +15,17 @@ from rllib_mamba.curriculum.tasks import set_task
 
 
 @dataclass(frozen=True)
-class FinishedEpisodes:
-    """What an env runner reports: task and score of each episode finished since it was last asked.
-
-    `problem` says why an episode has no score.
-    """
+class Report:
+    """What an env runner tells the algorithm about its episodes since it was last asked."""
 
     worker_index: int
-    episodes: list[tuple[int, float]]
+    """The env runner."""
+    finished: list[tuple[int, float]]
+    """Task and score of the finished ones, in their order."""
+    unfinished: list[int]
+    """Tasks of those under way."""
     problem: str | None
+    """Why one of them has no score."""
 
 
 class TaskSampler:
@@ -92,16 +94,17 @@ class TaskSampler:
         if score is None or not math.isfinite(score):
             known = ", ".join(repr(name) for name in metrics)
             self._problem = (
-                f"the curriculum's metric is {self._curriculum.metric!r}, and an episode of the task "
+                f"The curriculum's metric is {self._curriculum.metric!r}, and an episode of the task "
                 f"{self._curriculum.names[task]!r} ended with "
-                + (f"the value {score}" if score is not None else f"no such metric, but with {known}")
+                + (f"the value {score}." if score is not None else f"no such metric, but with {known}.")
             )
             return
         self._finished.append((task, float(score)))
         self._progress.record(task, score, self._curriculum.smoothing)
 
-    def take_finished(self) -> FinishedEpisodes:
+    def report(self) -> Report:
         """What happened since the last call."""
-        taken = FinishedEpisodes(self._worker_index, self._finished, self._problem)
+        unfinished = [task for env_index, task in self._running.items() if env_index not in self._waiting]
+        report = Report(self._worker_index, self._finished, unfinished, self._problem)
         self._finished, self._problem = [], None
-        return taken
+        return report

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
 from rllib_mamba.curriculum.curriculum import Curriculum
 from rllib_mamba.curriculum.progress import Progress
-from rllib_mamba.curriculum.sampling import FinishedEpisodes, TaskSampler
+from rllib_mamba.curriculum.sampling import Report, TaskSampler
 from rllib_mamba.curriculum.tasks import check_tasks
 
 _STATE_KEY = "curriculum"
@@ -31,6 +30,7 @@ class SharedCurriculum:
     def __init__(self, algorithm: Any, curriculum: Curriculum) -> None:
         self.curriculum = curriculum
         self.progress = curriculum.beginning()
+        self._unfinished: list[int] = []
         self._group = algorithm.env_runner_group
         for problem in self._group.foreach_env_runner(partial(_problem_with_tasks, curriculum)):
             if problem is not None:
@@ -56,18 +56,20 @@ class SharedCurriculum:
         Raises:
             ValueError: episodes do not have the metric that is their score.
         """
-        reports: Iterable[FinishedEpisodes | None] = self._group.foreach_env_runner(_take_finished)
+        reports: list[Report | None] = self._group.foreach_env_runner(_report)
+        self._unfinished = []
         for report in sorted(filter(None, reports), key=lambda report: report.worker_index):
             if report.problem is not None:
-                raise ValueError(f"{report.problem[0].upper()}{report.problem[1:]}.")
-            for task, score in report.episodes:
+                raise ValueError(report.problem)
+            for task, score in report.finished:
                 self.progress.record(task, score, self.curriculum.smoothing)
+            self._unfinished += report.unfinished
         self.progress.iterations += 1
         self._group.foreach_env_runner(partial(_update, self.progress))
 
     def metrics(self) -> dict[str, dict[str, float]]:
         """Finished episodes, score (NaN before the first), and probability in the next iteration of every task."""
-        probabilities = self.curriculum.schedule.probabilities(self.progress)
+        probabilities = self.curriculum.schedule.probabilities(self.progress.with_unfinished(self._unfinished))
         return {
             name: {
                 "episodes": episodes,
@@ -154,6 +156,6 @@ def _pause(paused: bool, env_runner: Any) -> None:
         sampler.paused = paused
 
 
-def _take_finished(env_runner: Any) -> FinishedEpisodes | None:
+def _report(env_runner: Any) -> Report | None:
     sampler = sampler_of(env_runner)
-    return None if sampler is None else sampler.take_finished()
+    return None if sampler is None else sampler.report()
