@@ -14,7 +14,7 @@ from rllib_mamba.checking.rewards import number
 from rllib_mamba.teams import columns
 from rllib_mamba.teams.team_env import ALL
 
-SLOW = 20.0
+SLOW = 10.0
 """Env steps per second below which an environment is called slow."""
 
 _COLOURS = 3
@@ -48,7 +48,10 @@ def speed_is_bearable(evidence: Evidence) -> Iterator[Finding]:
 
 def rendering_gives_images(env: Any) -> tuple[str, list[Finding]]:
     """What `render()` gives after a reset, and what is wrong with it where images are promised."""
-    promised = "rgb_array" in (getattr(env, "metadata", None) or {}).get("render_modes", [])
+    able = "rgb_array" in (getattr(env, "metadata", None) or {}).get("render_modes", [])
+    promised = getattr(env, "render_mode", None) == "rgb_array"
+    if not promised:
+        return "no images" + (", unless its `env_config` has render_mode=rgb_array" if able else ""), []
     try:
         frame = env.render()
     except Exception as failure:
@@ -61,12 +64,10 @@ def rendering_gives_images(env: Any) -> tuple[str, list[Finding]]:
             problem = f"render() gives images of dtype {frame.dtype}"
         else:
             problem = f"render() gives {'nothing' if frame is None else shown(frame)}"
-    if not promised:
-        return "no images for videos", []
     finding = note(
-        f"{problem}, although `metadata['render_modes']` names rgb_array.",
+        f"{problem}, although `render_mode` is rgb_array.",
         "an image (height, width, 3) of uint8, also without a screen, for `rllib evaluate --video-dir`.",
-        "if the environment draws only when it is told so, give `render_mode=rgb_array` in its `env_config`.",
+        "draw into an array, without a window.",
     )
     return problem, [finding]
 

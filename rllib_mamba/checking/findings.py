@@ -30,7 +30,7 @@ class Concerns(StrEnum):
     """Which algorithms a finding is about."""
 
     ALL = "every algorithm"
-    TEAMS = "MAMBA"
+    TEAMS = "MAMBA, MAPPO and QMIX"
     RLLIB = "PPO and the other algorithms of RLlib"
 
 

@@ -107,7 +107,7 @@ def _json(name: str, report: Report) -> dict[str, Any]:
     return {
         "environment": name,
         "class": report.environment,
-        "would_train": {"MAMBA": report.trains(Concerns.TEAMS), "RLlib": report.trains(Concerns.RLLIB)},
+        "would_train": {"teams": report.trains(Concerns.TEAMS), "rllib": report.trains(Concerns.RLLIB)},
         "facts": report.facts,
         "findings": [dataclasses.asdict(finding) for finding in report.findings],
     }

@@ -25,8 +25,8 @@ def test_environment_without_faults(rllib: Callable[..., Any]):
     assert "2 of random play: 12 steps, 2 terminated" in ran.out
     # Its episodes are always over after the same number of steps.
     assert "NOTE [time_limits_are_no_terminations]" in ran.out
-    verdict = "MAMBA: would train. PPO and the other algorithms of RLlib: would train. 0 errors, 0 warnings, 1 note."
-    assert ran.out.endswith(f"{verdict}\n")
+    verdict = "MAMBA, MAPPO and QMIX: would train. PPO and the other algorithms of RLlib: would train. "
+    assert ran.out.endswith(f"{verdict}0 errors, 0 warnings, 1 note.\n")
 
 
 def test_faults_are_told_and_written(rllib: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -38,9 +38,9 @@ def test_faults_are_told_and_written(rllib: Callable[..., Any], tmp_path: Path, 
     assert ran.code == 1
     assert "ERROR [rewards_are_finite_numbers]" in ran.out
     assert "episode 1, step 1, agent 'player_0': the reward is nan" in " ".join(ran.out.split())
-    assert "MAMBA: would not train." in ran.out
+    assert "MAMBA, MAPPO and QMIX: would not train." in ran.out
     report = json.loads((tmp_path / "new" / "report.json").read_text())
-    assert report["would_train"] == {"MAMBA": False, "RLlib": False}
+    assert report["would_train"] == {"teams": False, "rllib": False}
     assert report["facts"]["agents"] == "2: 'player_0', 'player_1'"
     [error] = [finding for finding in report["findings"] if finding["severity"] == "error"]
     assert error["check"] == "rewards_are_finite_numbers"
