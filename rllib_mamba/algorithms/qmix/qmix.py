@@ -75,8 +75,8 @@ class QMIX(ReplayTeamAlgorithm):
         updates = schedule.cycles_done * self.config.updates_per_cycle
         epsilon = Scheduler(fixed_value_or_schedule=self.config.epsilon)
         return {
-            "num_updates_lifetime": updates,
-            "updates_per_env_step": updates / max(1, schedule.env_steps),
+            "num_value_updates_lifetime": updates,
+            "value_updates_per_env_step": updates / max(1, schedule.env_steps),
             "epsilon": float(epsilon.update(schedule.env_steps)),
         }
 

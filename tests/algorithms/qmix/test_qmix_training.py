@@ -59,7 +59,7 @@ def test_results_have_the_names_of_all_team_algorithms(signals_run: dict[str, An
     for name in ("total_loss", "td_loss", "td_error_abs_mean", "q_taken_mean", "target_mean", "gradient_norm"):
         assert np.isfinite(team[name]), name
     assert 1e-5 < team["default_optimizer_learning_rate"] < 1e-3
-    assert result["learners"]["num_updates_lifetime"] > 2
+    assert result["learners"]["num_value_updates_lifetime"] > 2
     # An update for every episode after the first four.
     episodes = result["env_runners"]["num_episodes_lifetime"]
     updates = signals_run["schedule"]["cycles_done"]
