@@ -46,9 +46,9 @@ class SMACEnv(MultiAgentEnv):
     The reward is the team's, given to every unit that acts.
     A unit that dies has terminated: its last observation comes with its termination. The limit on the steps of a battle
     truncates it, whatever `continuing_episode` says.
-    `infos["__common__"]` holds the `state` (S,) float32, and at the last step of a battle `episode_metrics`: `won`,
-    `timed_out`, `dead_allies`, `dead_enemies`, `episode_length` in steps, `team_return`, and what `battle_statistics`
-    gives.
+    `infos["__common__"]` holds the `state` (S,) float32, and at the last step of a battle what `battle_statistics` gives
+    and `episode_metrics`: `won`, `timed_out`, `dead_allies`, `dead_enemies`, `episode_length` in steps, `team_return`
+    and `restarts`, how many crashes there were so far.
 
     The game is launched by the first `reset`. When it crashes, the battle is truncated at what was seen last, without
     `episode_metrics`, and the next `reset` launches another. It ends with `close`, and on Linux also when this process
@@ -294,6 +294,7 @@ class SMACEnv(MultiAgentEnv):
             self._crashes_in_a_row = 0
             self._statistics.count(outcome)
             infos["__common__"]["episode_metrics"] = self._episode_metrics(outcome)
+            infos["__common__"]["battle_statistics"] = self.battle_statistics()
             self._save_replay_if_it_is_time()
         self._acting = [] if outcome.over else [index for index in acted if alive[index]]
         return observations, {names[index]: outcome.reward for index in acted}, terminateds, truncateds, infos
@@ -313,7 +314,7 @@ class SMACEnv(MultiAgentEnv):
             "dead_enemies": float(outcome.dead_enemies),
             "episode_length": float(self._steps),
             "team_return": self._return,
-            **self.battle_statistics(),
+            "restarts": float(self._statistics.restarts),
         }
 
     def _save_replay_if_it_is_time(self) -> None:
