@@ -31,6 +31,7 @@ RANGES = Ranges(
     choices={
         "mixer": ("qmix", "vdn", None),
         "optimizer_type": ("rmsprop", "adam"),
+        "grad_clip_by": ("global_norm",),
         "update_every_unit": ("episodes", "env_steps"),
         "replay_observation_dtype": ("float32", "float16"),
         "team_reward": ("mean", "sum"),

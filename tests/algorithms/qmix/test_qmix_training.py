@@ -216,6 +216,7 @@ def test_different_rewards_are_said_to_be_joined(build: Callable, caplog: pytest
         ({"lr": 0.0}, r"lr=0\.0 is out of range: expected a positive number"),
         ({"hypernetwork_hidden_size": 0}, r"hypernetwork_hidden_size=0 .* at least 1, or None"),
         ({"batch_size": 6000}, r"batch_size=6000 exceeds replay_buffer_capacity_episodes"),
+        ({"grad_clip_by": "value"}, r"grad_clip_by='value' is out of range"),
         ({"update_every_unit": "hours"}, r"update_every_unit='hours' is out of range"),
     ],
 )
