@@ -22,8 +22,7 @@ class TurnBasedGame(PettingZooGame):
         """Begins an episode; with `seed`, the same one whenever that seed is given."""
         self.game.reset(seed=self._next_seed(seed), options=options)
         agent = self.game.agent_selection
-        # The infos of those that wait as well: whoever plays with masks in the infos is known from the beginning.
-        return {agent: self.game.observe(agent)}, copied(self.game.infos, self.game.agents)
+        return {agent: self.game.observe(agent)}, copied(self.game.infos, [agent])
 
     def step(
         self, action_dict: Mapping[AgentID, Any]
