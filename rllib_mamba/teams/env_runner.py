@@ -15,6 +15,7 @@ from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from ray.rllib.utils.debug import update_global_seed_if_necessary
 
 from rllib_mamba.teams.errors import EnvironmentDataError
+from rllib_mamba.teams.vector import TwoPhaseVectorEnv
 
 _SECONDS_TO_ANSWER = 10.0
 
@@ -40,6 +41,7 @@ class TeamEnvRunner(MultiAgentEnvRunner):
     """
 
     data_error: str | None = None
+    env: Any
     _seed: int | None
 
     def __init__(self, config: AlgorithmConfig, **kwargs: Any) -> None:
@@ -55,11 +57,13 @@ class TeamEnvRunner(MultiAgentEnvRunner):
         """As in RLlib, but not in place of an environment that gave bad input: the next one would do the same.
 
         RLlib calls it with `restart_failed_sub_environments=True` while it handles what an environment raised.
+        The environments are stepped in two phases.
         """
         failure = sys.exception()
         if isinstance(failure, EnvironmentDataError):
             raise failure
         super().make_env()
+        self.env = TwoPhaseVectorEnv(self.env)
 
     def set_state(self, state: dict[str, Any]) -> None:
         """As in RLlib, but one that joins a run in its course does not begin with the run's first episodes."""

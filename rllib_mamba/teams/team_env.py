@@ -13,6 +13,7 @@ from rllib_mamba.teams import columns
 from rllib_mamba.teams.errors import EnvironmentDataError
 from rllib_mamba.teams.spaces import MASK_KEYS, AgentID, agent_spaces, possible_agents
 from rllib_mamba.teams.team import OptionalColumns, Team
+from rllib_mamba.teams.vector import in_two_phases
 
 ALL = "__all__"
 """RLlib's key for the end of the whole episode."""
@@ -51,6 +52,7 @@ class TeamEnv(MultiAgentEnv):
         agents = possible_agents(env)
         _check_teams(agents, teams, reward)
         self.env = env
+        self._two_phases = in_two_phases(env)
         self.metadata = dict(env.metadata)
         self.render_mode = env.render_mode
         self.teams = {name: tuple(members) for name, members in teams.items()}
@@ -122,9 +124,23 @@ class TeamEnv(MultiAgentEnv):
         An action that a member does not have (possible where its mask is ignored, as RLlib's random actions do) counts
         modulo its number of actions.
         """
-        actions = self._agent_actions(action_dict)
+        self.step_async(action_dict)
+        return self.step_wait()
+
+    def step_async(self, action_dict: dict[str, Any]) -> None:
+        """Hands in the teams' actions of a step, to the environment as well if it steps in two phases."""
+        self._actions = self._agent_actions(action_dict)
+        if self._two_phases:
+            with _failures_for_good():
+                self.env.step_async(self._actions)
+
+    def step_wait(
+        self,
+    ) -> tuple[dict[str, Any], dict[str, float], dict[str, bool], dict[str, bool], dict[str, Any]]:
+        """What came of the step whose actions were handed in."""
         with _failures_for_good():
-            observations, rewards, terminateds, truncateds, infos = self.env.step(actions)
+            results = self.env.step_wait() if self._two_phases else self.env.step(self._actions)
+        observations, rewards, terminateds, truncateds, infos = results
         self._step += 1
         teams = [team for team in self._teams if not team.over]
         for team in self._teams:
