@@ -18,6 +18,10 @@ from signals import Signals
 from small_envs import Village
 
 from rllib_mamba import QMIX, QMIXConfig, QMIXPolicy
+from rllib_mamba.algorithms.qmix.acting import best_actions
+from rllib_mamba.algorithms.qmix.rl_module import ACTION_VALUES
+from rllib_mamba.replay import TeamEpisodeReplayBuffer
+from rllib_mamba.teams.env_runner import TeamEnvRunner
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -105,7 +109,36 @@ def test_the_policy_acts_as_the_module_does(greedy: bool, signals_run: dict[str,
     assert exported.presets == ("debug",)
 
 
-def test_exploration_follows_the_env_steps_and_is_legal(signals_run: dict[str, Any]) -> None:
+def test_training_values_what_acting_valued() -> None:
+    """Over whole episodes with deaths, turns and masks, the greedy actions are the best ones by training's values."""
+    config = debug(Signals)
+    config.validate()
+    runner = TeamEnvRunner(config=config, worker_index=0)
+    module = config.get_multi_rl_module_spec(env=runner.env.envs[0].unwrapped).rl_module_specs["team"].build()
+    # Values that depend on what was seen and done long ago.
+    for parameter in module.networks.parameters():
+        torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(1))
+    runner.module["team"].set_state(module.get_state())
+    buffer = TeamEpisodeReplayBuffer(capacity_episodes=10)
+    buffer.add_episodes(runner.sample(num_episodes=8, explore=False), "team")
+    runner.stop()
+    episodes = {name: torch.from_numpy(column) for name, column in buffer.batch(range(8)).items()}
+    values = module.forward_train(episodes)[ACTION_VALUES]
+    best = best_actions(values, module.legal_actions(episodes))
+    acted = episodes["alive"] & episodes["filled"].unsqueeze(-1)
+    assert acted.sum() > 100
+    assert (best == episodes["action"])[acted].all()
+    # Otherwise the network's memory would not matter.
+    without_memory, _ = module.networks(
+        episodes["obs"].flatten(0, 1).unsqueeze(1),
+        torch.full_like(episodes["action"], -1).flatten(0, 1).unsqueeze(1),
+        torch.zeros(len(acted) * acted.shape[1], 3, module.networks.config.hidden_size),
+    )
+    forgetful = best_actions(without_memory.reshape(values.shape), module.legal_actions(episodes))
+    assert (forgetful != episodes["action"])[acted].any()
+
+
+def test_exploration_follows_the_env_steps_and_is_legal() -> None:
     config = debug(Signals, epsilon=[[0, 1.0], [1000, 0.2]])
     config.validate()
     env = config.env(config.env_config)
