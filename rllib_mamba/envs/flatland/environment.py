@@ -174,7 +174,7 @@ class FlatlandEnv(MultiAgentEnv):
         )
 
     def render(self) -> np.ndarray:
-        """The map with its trains, (about 600, about 600, 3) uint8; works without a display, not at speed.
+        """The map with its trains, (about 600, about 600, 3) uint8; works without a display; the first of an episode takes seconds.
 
         Raises:
             RuntimeError: no episode was begun.
