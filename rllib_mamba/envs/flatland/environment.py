@@ -174,7 +174,9 @@ class FlatlandEnv(MultiAgentEnv):
         )
 
     def render(self) -> np.ndarray:
-        """The map with its trains, (about 600, about 600, 3) uint8; works without a display; the first of an episode takes seconds.
+        """The map with its trains, (about 600, about 600, 3) uint8; works without a display.
+
+        An episode's first picture takes seconds, all others about 10 ms.
 
         Raises:
             RuntimeError: no episode was begun.
