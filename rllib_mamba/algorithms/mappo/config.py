@@ -47,6 +47,7 @@ class MAPPOConfig(TeamAlgorithmConfig):
     model_options = (
         "hidden_size",
         "num_hidden_layers",
+        "normalize_inputs",
         "recurrent",
         "max_seq_len",
         "share_policy",
@@ -67,6 +68,9 @@ class MAPPOConfig(TeamAlgorithmConfig):
         # Networks. Source: the publication's appendix C.
         self.hidden_size = 64  # Width of every hidden layer and of the GRU; at least 1.
         self.num_hidden_layers = 2  # Hidden layers before the GRU or the output; at least 1.
+        self.normalize_inputs = (
+            True  # Layer normalisation of the inputs; False where they are few and their size counts.
+        )
         self.recurrent = True  # A GRU in actor and critic; False: they remember nothing.
         self.max_seq_len = 10  # Env steps through which the GRU is trained at once; at least 1.
         self.share_policy = True  # One actor and critic for all agents; False: each agent has its own.
@@ -106,6 +110,7 @@ class MAPPOConfig(TeamAlgorithmConfig):
         *,
         hidden_size: int = NotProvided,
         num_hidden_layers: int = NotProvided,
+        normalize_inputs: bool = NotProvided,
         recurrent: bool = NotProvided,
         max_seq_len: int = NotProvided,
         share_policy: bool = NotProvided,

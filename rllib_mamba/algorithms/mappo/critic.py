@@ -10,6 +10,10 @@ from torch import Tensor, nn
 from rllib_mamba.algorithms.mappo.networks import NetworkSizes, TeamNetwork, agent_ids
 from rllib_mamba.algorithms.mappo.value_normalization import ValueNormalizer
 
+OUTPUT_GAIN = 0.01
+"""Scale of the initial weights of the values: the first advantages are returns, not the noise of an untrained critic
+(the publication's code: 1)."""
+
 
 @dataclass(frozen=True)
 class CriticInputs:
@@ -76,7 +80,7 @@ class Critic(nn.Module):
     def __init__(self, inputs: CriticInputs, sizes: NetworkSizes, normalization: str | None = "popart") -> None:
         super().__init__()
         self.inputs = inputs
-        self.network = TeamNetwork(inputs.size, 1, sizes)
+        self.network = TeamNetwork(inputs.size, 1, sizes, OUTPUT_GAIN)
         self.normalizer: ValueNormalizer | None = None
         if normalization is not None:
             preserved = self.network.outputs if normalization == "popart" else []

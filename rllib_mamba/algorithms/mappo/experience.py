@@ -84,7 +84,7 @@ class Experience(NamedTuple):
     Attributes:
         advantage: of the action, not normalised.
         target: of the value, in units of the reward.
-        value: before the update, in units of the reward.
+        value: before learning, in units of the reward.
         policy_mask: bool, steps at which the agent acted.
         value_mask: bool, steps at which its return was running.
     """

@@ -16,6 +16,7 @@ from ray.rllib.utils.schedules.scheduler import Scheduler
 from torch import Tensor, nn
 
 from rllib_mamba.algorithms.mappo.config import MAPPOConfig
+from rllib_mamba.algorithms.mappo.critic import Critic
 from rllib_mamba.algorithms.mappo.experience import Experience, ReturnOptions, Sequences, make_experience
 from rllib_mamba.algorithms.mappo.losses import explained_variance, value_errors
 from rllib_mamba.algorithms.mappo.rl_module import ACTOR, CRITIC, MAPPORLModule
@@ -86,34 +87,37 @@ class MAPPOLearner(TeamLearner):
 
     def _update_team(self, module_id: str, module: MAPPORLModule, config: MAPPOConfig, batch: dict[str, Any]) -> Tensor:
         """All passes of PPO over a batch; the loss of the last step."""
+        critic = module.critic
         experience = make_experience(
             Sequences.from_batch(batch, module),
             module,
             ReturnOptions(config.gamma, config.gae_lambda, config.shared_reward, config.death_masking),
         )
-        mask = experience.value_mask
-        if module.critic.normalizer is not None:
-            module.critic.normalizer.update(
-                experience.target.flatten(0, 1), mask.flatten(0, 1), self._sum_over_learners
-            )
-        if config.normalize_advantages:
-            weight = experience.policy_mask.float()
-            advantage = normalise(experience.advantage, weight, self._sum_over_learners)
-            experience = experience._replace(advantage=advantage)
         entropy_coefficient = float(self._entropy_schedules[module_id].get_current_value())
-        self._log(
-            module_id,
-            {
-                "return_mean": experience.target[mask].mean(),
-                "explained_variance": explained_variance(experience.value, experience.target, mask),
-                "entropy_coefficient": entropy_coefficient,
-            },
-        )
+        self._log(module_id, {"entropy_coefficient": entropy_coefficient, **_metrics(experience)})
+        if critic.normalizer is not None:
+            critic.normalizer.update(
+                experience.target.flatten(0, 1), experience.value_mask.flatten(0, 1), self._sum_over_learners
+            )
+        experience = self._normalized(experience, critic, config)
         loss = torch.zeros(())
         for minibatch in self._minibatches(experience, config):
             loss = self._actor_step(module_id, module, config, minibatch, entropy_coefficient)
             loss = loss + self._critic_step(module_id, module, config, minibatch)
         return loss
+
+    @torch.no_grad()
+    def _normalized(self, experience: Experience, critic: Critic, config: MAPPOConfig) -> Experience:
+        """The same with values and targets in the units the critic now learns in, and with normalised advantages."""
+        advantage, sequences = experience.advantage, experience.sequences
+        if config.normalize_advantages:
+            advantage = normalise(advantage, experience.policy_mask.float(), self._sum_over_learners)
+        return experience._replace(
+            advantage=advantage,
+            target=critic.normalize(experience.target),
+            # The statistics, and with PopArt the outputs, are others than when the advantages were estimated.
+            value=critic(sequences.observation, sequences.critic_state)[0],
+        )
 
     def _minibatches(self, experience: Experience, config: MAPPOConfig) -> Iterator[Experience]:
         """Sequences in random order, in as many parts in every learner."""
@@ -163,13 +167,7 @@ class MAPPOLearner(TeamLearner):
     def _critic_step(self, module_id: str, module: MAPPORLModule, config: MAPPOConfig, minibatch: Experience) -> Tensor:
         sequences, critic = minibatch.sequences, module.critic
         value, _ = critic(sequences.observation, sequences.critic_state)
-        errors = value_errors(
-            value,
-            critic.normalize(minibatch.value),
-            critic.normalize(minibatch.target),
-            config.value_clip_param,
-            config.huber_delta,
-        )
+        errors = value_errors(value, minibatch.value, minibatch.target, config.value_clip_param, config.huber_delta)
         loss = weighted_mean(errors, self._weight(minibatch.value_mask))
         norm = gradient_step(
             loss,
@@ -195,3 +193,11 @@ class MAPPOLearner(TeamLearner):
             return nn.utils.clip_grad_norm_(network.parameters(), bound).detach()
 
         return hook
+
+
+def _metrics(experience: Experience) -> dict[str, Tensor]:
+    target, mask = experience.target, experience.value_mask
+    return {
+        "return_mean": target[mask].mean(),
+        "explained_variance": explained_variance(experience.value, target, mask),
+    }

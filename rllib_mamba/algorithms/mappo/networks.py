@@ -18,6 +18,7 @@ class NetworkSizes:
         num_agents: N.
         hidden_size: H, width of the hidden layers and of the recurrent state.
         num_hidden_layers: hidden layers before the GRU or the output.
+        normalize_inputs: whether there is layer normalisation of the inputs.
         recurrent: whether there is a GRU.
         shared: one network for all agents; otherwise every agent has one of its own.
     """
@@ -25,6 +26,7 @@ class NetworkSizes:
     num_agents: int
     hidden_size: int = 64
     num_hidden_layers: int = 2
+    normalize_inputs: bool = True
     recurrent: bool = True
     shared: bool = True
 
@@ -35,7 +37,7 @@ class NetworkSizes:
 
 
 class AgentNetwork(nn.Module):
-    """Normalised inputs, hidden layers with ReLU and layer normalisation, perhaps a GRU, a linear output.
+    """Perhaps normalised inputs, hidden layers with ReLU and layer normalisation, perhaps a GRU, a linear output.
 
     Weights are orthogonal, biases zero. Source: Yu et al., 2022 (arXiv 2103.01955), appendix C, and its code.
 
@@ -49,7 +51,7 @@ class AgentNetwork(nn.Module):
     def __init__(self, input_size: int, output_size: int, sizes: NetworkSizes, output_gain: float = 1.0) -> None:
         super().__init__()
         widths = [input_size, *[sizes.hidden_size] * sizes.num_hidden_layers]
-        layers: list[nn.Module] = [nn.LayerNorm(input_size)]
+        layers: list[nn.Module] = [nn.LayerNorm(input_size)] if sizes.normalize_inputs else []
         for before, after in itertools.pairwise(widths):
             layers += [_orthogonal(nn.Linear(before, after), nn.init.calculate_gain("relu")), nn.ReLU()]
             layers.append(nn.LayerNorm(after))

@@ -26,6 +26,7 @@ RANGES = Ranges(
         "critic_grad_clip_by_global_norm",
     ),
     flags=(
+        "normalize_inputs",
         "recurrent",
         "share_policy",
         "agent_id_input",

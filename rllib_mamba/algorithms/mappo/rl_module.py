@@ -44,6 +44,7 @@ class MAPPORLModule(TorchRLModule, InferenceOnlyAPI):
             num_agents=num_agents,
             hidden_size=options["hidden_size"],
             num_hidden_layers=options["num_hidden_layers"],
+            normalize_inputs=options["normalize_inputs"],
             recurrent=options["recurrent"],
             shared=options["share_policy"],
         )

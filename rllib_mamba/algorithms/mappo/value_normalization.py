@@ -21,8 +21,9 @@ class ValueNormalizer(nn.Module):
 
     With `preserved` outputs it is PopArt (van Hasselt et al., 2016, arXiv 1602.07714): when the statistics change, the
     outputs are rescaled so that every value stays what it was in units of the reward. Otherwise the network follows by
-    learning. Before the first update values are not changed. The publication updates at every gradient step; here it is
-    once for every batch of experience, so that targets and old values are in the same units throughout an update.
+    learning. Before the first update values are not changed; after it, what the untrained outputs give stands for the
+    mean, give or take. The publication updates at every gradient step; here it is once for every batch of experience,
+    so that values and targets are in the same units throughout an update.
 
     Args:
         size: K statistics: 1 for all agents together, or N, one for each.
@@ -73,14 +74,15 @@ class ValueNormalizer(nn.Module):
         if self.mean.numel() == 1:
             sums = sums.sum(dim=1, keepdim=True)
         count, total, squares = (sums if reduce is None else reduce(sums)).unbind()
-        old_mean, old_deviation = self.statistics()
+        known, old_mean, old_deviation = self.weight > 0, *self.statistics()
         keep = torch.where(count > 0, DECAY, 1.0)
         count = count.clamp(min=1)
         for average, new in ((self.mean, total / count), (self.square, squares / count), (self.weight, 1.0)):
             average.mul_(keep).add_((1 - keep) * new)
-        mean, deviation = self.statistics()
-        for output, scale, shift in zip(
-            self._preserved, old_deviation / deviation, (old_mean - mean) / deviation, strict=bool(self._preserved)
-        ):
-            output.weight.mul_(scale.to(output.weight.dtype))
-            output.bias.mul_(scale.to(output.bias.dtype)).add_(shift.to(output.bias.dtype))
+        if self._preserved:
+            mean, deviation = self.statistics()
+            scales = torch.where(known, old_deviation / deviation, 1.0)
+            shifts = torch.where(known, (old_mean - mean) / deviation, 0.0)
+            for output, scale, shift in zip(self._preserved, scales.float(), shifts.float(), strict=True):
+                output.weight.mul_(scale)
+                output.bias.mul_(scale).add_(shift)
