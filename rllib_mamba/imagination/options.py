@@ -17,6 +17,7 @@ class ImaginationOptions:
         entropy_decay: factor on the entropy coefficient after every minibatch.
         shared_reward: every agent learns from the mean of the team's imagined rewards; otherwise from its own.
         normalise_advantages: bring advantages to mean 0 and standard deviation 1.
+        weigh_by_continuation: every imagined row counts as much as it is probable that the agent is still there.
         target_update: minibatches between two copies of the critic into the target critic, where there is one.
 
     Raises:
@@ -32,6 +33,7 @@ class ImaginationOptions:
     entropy_decay: float = 0.99998
     shared_reward: bool = True
     normalise_advantages: bool = True
+    weigh_by_continuation: bool = False
     target_update: int = 1
 
     def __post_init__(self) -> None:

@@ -28,6 +28,7 @@ class Experience(NamedTuple):
         log_probability: (R, N), of the action under the policy that took it.
         returns, advantage: (R, N).
         dead: (M, N) bool, or None; row r belongs to start state r % M.
+        weight: (R, N), how much an agent's row counts, or None: all the same.
     """
 
     features: Tensor
@@ -37,6 +38,7 @@ class Experience(NamedTuple):
     returns: Tensor
     advantage: Tensor
     dead: Tensor | None
+    weight: Tensor | None
 
     def __len__(self) -> int:
         """Number of rows R."""
@@ -44,10 +46,7 @@ class Experience(NamedTuple):
 
     def rows(self, index: Tensor) -> "Rows":
         """The rows of the given indices (R',) int64."""
-        weight = hear = None
-        if self.dead is not None:
-            dead = self.dead[index % len(self.dead)]
-            weight, hear = (~dead).to(self.features.dtype), hearing(None, dead)
+        hear = None if self.dead is None else hearing(None, self.dead[index % len(self.dead)])
         return Rows(
             self.features[index],
             self.action[index],
@@ -55,7 +54,7 @@ class Experience(NamedTuple):
             self.log_probability[index],
             self.returns[index],
             self.advantage[index],
-            weight,
+            None if self.weight is None else self.weight[index],
             hear,
         )
 
@@ -105,10 +104,11 @@ def prepare(
     from `target_critic` if there is one, the baseline from `critic`.
     """
     hear = None if rollout.dead is None else hearing(None, rollout.dead)
-    weight = None if rollout.dead is None else (~rollout.dead).to(rollout.reward.dtype)
+    alive = None if rollout.dead is None else (~rollout.dead).to(rollout.reward.dtype)
+    weight = row_weights(rollout.continuation, alive) if options.weigh_by_continuation else alive
     value = _values(critic, rollout.features, hear)
     target_value = value if target_critic is None else _values(target_critic, rollout.features, hear)
-    reward = team_reward(rollout.reward, weight) if options.shared_reward else rollout.reward
+    reward = team_reward(rollout.reward, alive) if options.shared_reward else rollout.reward
     returns = lambda_returns(reward, options.gamma * rollout.continuation, target_value, options.trace_decay)
     advantage = returns - value[:-1]
     if options.normalise_advantages:
@@ -121,7 +121,21 @@ def prepare(
         returns=returns.flatten(0, 1),
         advantage=advantage.flatten(0, 1),
         dead=rollout.dead,
+        weight=None if weight is None else weight.expand_as(advantage).flatten(0, 1),
     )
+
+
+def row_weights(continuation: Tensor, alive: Tensor | None = None) -> Tensor:
+    """Probability (L - 1, M, N) that an agent is still there at an imagined step.
+
+    Args:
+        continuation: (L - 1, M, N), probability that the agent goes on after the step.
+        alive: (M, N), zero for agents that had ended when imagination began; None: all are there.
+
+    Source: the discount weights of DreamerV2 (Hafner et al., 2021), without the discount of time.
+    """
+    first = torch.ones_like(continuation[:1]) if alive is None else alive.expand_as(continuation[:1])
+    return torch.cat([first, first * continuation[:-1].cumprod(0)])
 
 
 def team_reward(reward: Tensor, weight: Tensor | None = None) -> Tensor:

@@ -15,6 +15,7 @@ from rllib_mamba.world_model.world_model import WorldModel
 LOSSES = ("reconstruction", "reward", "continue", "available_action", "action_information", "kl")
 KL_POSTERIOR_WEIGHT = 0.2
 KL_EPSILON = 1e-7
+LARGEST_SQUARED_REWARD_ERROR = 10.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def world_model_losses(
     sequence: AlignedSequence,
     sampler: Sampler,
     kl_balance: float = KL_POSTERIOR_WEIGHT,
-    reward_unit: float | Tensor = 1.0,
+    reward_unit: Tensor | None = None,
 ) -> WorldModelOutputs:
     """All losses of the world model on an aligned sequence.
 
@@ -58,7 +59,7 @@ def world_model_losses(
         sequence: from `align`.
         sampler: how latent states are drawn.
         kl_balance: as in `balanced_kl`.
-        reward_unit: as in `reward_loss`.
+        reward_unit: as in `normalised_reward_loss`; None for the plain `reward_loss`.
 
     Raises:
         ValueError: if the model predicts legal actions and the sequence has no action mask.
@@ -73,7 +74,11 @@ def world_model_losses(
     kl = balanced_kl(predictions.prior_logits, predictions.posterior_logits, model.config.num_categoricals, kl_balance)
     losses = {
         "reconstruction": reconstruction_loss(predictions.reconstruction, sequence.observation[:rows], alive),
-        "reward": reward_loss(predictions.reward, sequence.reward, reward_unit),
+        "reward": (
+            reward_loss(predictions.reward, sequence.reward)
+            if reward_unit is None
+            else normalised_reward_loss(predictions.reward, sequence.reward, reward_unit)
+        ),
         "continue": continue_loss(predictions.continue_logits, sequence.done),
         "available_action": kl.new_zeros(()),
         "action_information": action_information_loss(
@@ -94,11 +99,18 @@ def reconstruction_loss(reconstruction: Tensor, observation: Tensor, alive: Tens
 
 
 def reward_loss(prediction: Tensor, reward: Tensor, unit: float | Tensor = 1.0) -> Tensor:
-    """Mean smooth L1 of predicted and received rewards (..., N), both counted in `unit`, a number above zero.
+    """Mean smooth L1 of predicted and received rewards (..., N)."""
+    return F.smooth_l1_loss(prediction, reward)
 
-    Rewards far below one cost next to nothing in units of one: a model then leaves them unlearned.
+
+def normalised_reward_loss(prediction: Tensor, reward: Tensor, unit: Tensor) -> Tensor:
+    """Mean Huber loss of predicted and received rewards (..., N), both counted in `unit`, a number above zero.
+
+    Rewards far below one cost next to nothing in units of one: a model then leaves them unlearned. Errors up to ten
+    units are squared, because what is wanted is the expected reward: beyond that the loss is that of the median, which
+    is zero for a great reward that is less likely than not.
     """
-    return F.smooth_l1_loss(prediction / unit, reward / unit)
+    return F.huber_loss(prediction / unit, reward / unit, delta=LARGEST_SQUARED_REWARD_ERROR)
 
 
 def continue_loss(logits: Tensor, done: Tensor) -> Tensor:

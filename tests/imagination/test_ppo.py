@@ -161,3 +161,22 @@ class TestPrepare:
             first, second = (prepare(each, critic, None, options) for each in (rollout, changed))
             assert torch.equal(first.returns[:, 0], second.returns[:, 0]) is not shared
             assert not torch.equal(first.returns[:, 1], second.returns[:, 1])
+
+    def test_rows_weigh_as_much_as_it_is_probable_that_the_agent_is_there(self):
+        rollout = self.rollout(torch.tensor([[False, True]]).expand(self.ITEMS, 2))
+        rollout.continuation[:] = torch.tensor([0.5, 0.25, 1.0])[:, None, None]
+        options = ImaginationOptions(horizon=self.LENGTH, weigh_by_continuation=True)
+        experience = prepare(rollout, Critic(self.FEATURES, 8), None, options)
+        weight = experience.rows(torch.arange(len(experience))).weight.unflatten(0, (-1, self.ITEMS))
+        assert weight[:, 0].tolist() == [[1.0, 0.0], [0.5, 0.0], [0.125, 0.0]]
+        assert torch.equal(weight, weight[:, :1].expand_as(weight))
+
+    def test_what_comes_after_an_agents_end_does_not_change_the_advantages_before(self):
+        rollout = self.rollout(None)
+        rollout.continuation[0] = 0.0
+        changed = rollout._replace(reward=rollout.reward.clone())
+        changed.reward[1:] += 100.0
+        options = ImaginationOptions(horizon=self.LENGTH, weigh_by_continuation=True)
+        critic = Critic(self.FEATURES, 8)
+        first, second = (prepare(each, critic, None, options).advantage[: self.ITEMS] for each in (rollout, changed))
+        torch.testing.assert_close(first, second)

@@ -458,6 +458,7 @@ def recorded_experience(expected: Mapping[str, Tensor]) -> Experience:
         returns=expected["return"].squeeze(-1),
         advantage=expected["advantage"].squeeze(-1),
         dead=None,
+        weight=None,
     )
 
 

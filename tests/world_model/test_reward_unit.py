@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rllib_mamba.world_model import RewardUnit, mean_square
-from rllib_mamba.world_model.losses import reward_loss
+from rllib_mamba.world_model.losses import normalised_reward_loss
 
 
 def _after(batches, unit=None):
@@ -40,6 +40,15 @@ def test_unit_goes_on_from_its_numbers():
 
 def test_loss_does_not_depend_on_the_scale_of_rewards():
     prediction, reward = torch.randn(4, 3), torch.randn(4, 3)
-    loss = reward_loss(prediction, reward)
+    loss = normalised_reward_loss(prediction, reward, torch.tensor(1.0))
     for scale in (0.01, 100.0):
-        assert float(reward_loss(scale * prediction, scale * reward, scale)) == pytest.approx(float(loss), rel=1e-5)
+        scaled = normalised_reward_loss(scale * prediction, scale * reward, torch.tensor(scale))
+        assert float(scaled) == pytest.approx(float(loss), rel=1e-5)
+
+
+def test_best_prediction_of_an_unlikely_great_reward_is_its_mean():
+    rewards = torch.tensor([0.0] * 4 + [1.0])
+    unit = RewardUnit().after(mean_square(rewards)).value
+    guesses = torch.linspace(0, 1, 101)
+    losses = [float(normalised_reward_loss(guess.expand(5), rewards, unit)) for guess in guesses]
+    assert float(guesses[losses.index(min(losses))]) == pytest.approx(0.2, abs=0.011)

@@ -80,9 +80,7 @@ class MAMBAConfig(TeamAlgorithmConfig):
         self.loss_scales: dict[
             str, float
         ] = {}  # Factors on world-model losses by name, at least 0; 1 where none is given.
-        self.normalize_reward_loss = (
-            True  # Count rewards in units of their running root mean square.
-        )
+        self.normalize_reward_loss = True  # Count rewards in units of their running root mean square.
         self.predict_action_mask: bool | None = None  # Learn which actions are legal; None: where there are masks.
 
         # How a replayed sequence is read. The defaults mend what the published code leaves wanting; see `paper`.
@@ -108,6 +106,7 @@ class MAMBAConfig(TeamAlgorithmConfig):
         self.minibatch_size = 2000  # Imagined rows (all agents of a row together) per PPO step; at least 1.
         self.shared_reward = True  # Agents learn from the team's mean imagined reward; False: each from its own.
         self.normalize_advantages = True  # To zero mean and unit deviation over the imagined batch.
+        self.weigh_by_continuation = True  # Imagined steps count as much as it is probable that the agent is there.
         self.use_target_critic = False  # Bootstrap lambda-returns from a copy of the critic.
         self.target_update_interval = 1  # Minibatches between two refreshes of that copy; at least 1.
 
@@ -166,6 +165,7 @@ class MAMBAConfig(TeamAlgorithmConfig):
         clip_param: float = NotProvided,
         shared_reward: bool = NotProvided,
         normalize_advantages: bool = NotProvided,
+        weigh_by_continuation: bool = NotProvided,
         use_target_critic: bool = NotProvided,
         target_update_interval: int = NotProvided,
         update_every: int | str = NotProvided,

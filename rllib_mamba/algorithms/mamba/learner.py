@@ -128,7 +128,7 @@ class MAMBALearner(TeamLearner):
         self, module_id: str, module: MAMBARLModule, config: MAMBAConfig, sequence: AlignedSequence
     ) -> Tensor:
         world_model = module.networks.world_model.train()
-        unit = self._reward_unit(module_id, sequence.reward) if config.normalize_reward_loss else 1.0
+        unit = self._reward_unit(module_id, sequence.reward) if config.normalize_reward_loss else None
         outputs = world_model_losses(world_model, sequence, self.sampler, config.kl_balance, unit)
         total = outputs.weighted_total(config.loss_scales)
         norm = gradient_step(
@@ -187,6 +187,7 @@ class MAMBALearner(TeamLearner):
             entropy_decay=config.entropy_decay,
             shared_reward=config.shared_reward,
             normalise_advantages=config.normalize_advantages,
+            weigh_by_continuation=config.weigh_by_continuation,
             target_update=config.target_update_interval,
         )
 

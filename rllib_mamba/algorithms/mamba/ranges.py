@@ -59,6 +59,7 @@ RANGES = Ranges(
         "shared_reward",
         "normalize_reward_loss",
         "normalize_advantages",
+        "weigh_by_continuation",
         "use_target_critic",
         "store_buffer_in_checkpoints",
     ),
