@@ -148,7 +148,10 @@ def make_environment(specifier: EnvSpecifier, env_context: EnvContext) -> Any:
 def _make_own_environment(name: str, env_context: EnvContext) -> MultiAgentEnv:
     entry = ENVIRONMENTS.get(name) or _member_of_family(name)
     settings = {**entry.settings, **(_load(entry.presets)[name] if entry.presets else {})}
-    return _load(entry.target)(env_context.copy_with_overrides(env_config={**settings, **env_context}))
+    env = _load(entry.target)(env_context.copy_with_overrides(env_config={**settings, **env_context}))
+    # RLlib makes all sub-environments of an env runner from one context and leaves their index at 0.
+    env_context.vector_index = (env_context.vector_index or 0) + 1
+    return env
 
 
 def _member_of_family(name: str) -> EnvironmentEntry:

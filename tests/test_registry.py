@@ -149,3 +149,13 @@ def test_private_names_of_ray_are_as_expected():
     algorithm_class, default_config = rllib_registry.ALGORITHMS["PPO"]()
     assert algorithm_class is PPO
     assert default_config.algo_class is PPO
+
+
+def test_environments_of_one_process_do_not_see_the_same_episodes():
+    # RLlib's env runners make all of theirs from one context.
+    context = EnvContext({"seed": 3}, worker_index=1, num_workers=1)
+    first, second = (registry.make_environment("flatland_debug", context) for _ in range(2))
+    observations = [env.reset()[0]["train_0"] for env in (first, second)]
+    assert not np.array_equal(*observations)
+    again = registry.make_environment("flatland_debug", EnvContext({"seed": 3}, worker_index=1, num_workers=1))
+    assert np.array_equal(again.reset()[0]["train_0"], observations[0])
