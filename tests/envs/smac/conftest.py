@@ -56,13 +56,12 @@ class StarCraft:
             time.sleep(0.02)
         return games
 
-    def crash(self) -> None:
-        """Kills the only game that runs."""
+    def crash(self, of: int = 1) -> None:
+        """Kills one of the games, of which so many run."""
         # A program has no command line at the very moment it is started.
-        [game] = self.wait_for(1)
-        os.kill(game, signal.SIGKILL)
+        os.kill(self.wait_for(of)[0], signal.SIGKILL)
         # A child that nobody has waited for yet is still listed, without a command line.
-        self.wait_for(0)
+        self.wait_for(of - 1)
 
 
 @pytest.fixture
