@@ -77,11 +77,17 @@ def _spaces(spaces: Mapping[Hashable, Any], evidence: Evidence | None = None) ->
     for agent, space in spaces.items():
         own = evidence.spaces.get(agent) if evidence else None
         size = f", {own.observation_size} numbers flattened" if own and not _is_vector(own.space) else ""
-        text = f"Discrete({space.n})" if isinstance(space, gym.spaces.Discrete) else shown(space)
+        text = _kind(space)
         kinds[text + size] = kinds.get(text + size, 0) + 1
     if len(kinds) == 1:
         return next(iter(kinds))
     return "; ".join(f"{text} for {count}" for text, count in kinds.items())
+
+
+def _kind(space: Any) -> str:
+    if isinstance(space, gym.spaces.Box):
+        return f"Box {space.shape} of {space.dtype}"
+    return f"Discrete({space.n})" if isinstance(space, gym.spaces.Discrete) else shown(space)
 
 
 def _is_vector(space: Any) -> bool:
@@ -135,9 +141,8 @@ def _returns(evidence: Evidence) -> str:
     for episode in evidence.episodes:
         rewards = (number(reward) or 0.0 for step in episode.steps for reward in step.rewards.values())
         returns.append(sum(rewards) / len(evidence.agents))
-    if not returns:
-        return "none"
-    return f"{np.mean(returns):.4g} on average ({min(returns):.4g} to {max(returns):.4g}), the mean over agents"
+    span = f", {min(returns):.4g} to {max(returns):.4g}" if len(returns) > 1 else ""
+    return f"{np.mean(returns):.4g}{span} (means over agents)"
 
 
 def _speed(evidence: Evidence) -> tuple[float, float]:

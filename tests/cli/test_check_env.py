@@ -22,6 +22,7 @@ def test_environment_without_faults(rllib: Callable[..., Any]):
     ran = rllib("check-env", "symbol_game", "--episodes", 2)
     assert ran.code == 0
     assert ran.out.startswith("symbol_game (SymbolGame)\n  agents        3: 'player_0', 'player_1', 'player_2'\n")
+    assert "  observations  Box (3,) of float32\n  actions       Discrete(3)\n" in ran.out
     assert "2 of random play: 12 steps, 2 terminated" in ran.out
     # Its episodes are always over after the same number of steps.
     assert "NOTE [time_limits_are_no_terminations]" in ran.out
@@ -80,3 +81,10 @@ def test_wrong_settings_of_the_environment_are_findings(rllib: Callable[..., Any
     ran = rllib("check-env", "symbol_game", "-c", "num_agent=4")
     assert ran.code == 1
     assert "SymbolGame has no option 'num_agent'; its options are num_agents" in " ".join(ran.out.split())
+
+
+def test_every_option_is_offered(rllib: Callable[..., Any], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    text = rllib("check-env", "--help").out
+    assert [option for option in ("--config", "--episodes", "--steps", "--seed", "--out") if option not in text] == []
+    assert "[default: 3]" in text
