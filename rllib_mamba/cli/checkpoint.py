@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def read_checkpoint(path: str | Path) -> CheckpointInfo:
     try:
         with file.open("rb") as stream:
             content: dict[str, Any] = pickle.load(stream)
-        algorithm = content["class"]
+        algorithm = _importable(content["class"])
         arguments, keywords = content["ctor_args_and_kwargs"]
         state = keywords.get("config") or arguments[0]
         config = state if isinstance(state, AlgorithmConfig) else AlgorithmConfig.from_state(state)
@@ -57,6 +58,15 @@ def read_checkpoint(path: str | Path) -> CheckpointInfo:
     if config.algo_class is None:
         config.algo_class = algorithm
     return CheckpointInfo(directory, algorithm, config.copy(copy_frozen=False))
+
+
+def _importable(algorithm: Any) -> Any:
+    """The class itself, in place of the copy that Ray makes of the class of an actor, as a trial of Tune is one."""
+    for candidate in getattr(algorithm, "__mro__", ()):
+        imported = getattr(sys.modules.get(candidate.__module__), candidate.__qualname__, None)
+        if imported is candidate and candidate.__name__ == algorithm.__name__:
+            return candidate
+    return algorithm
 
 
 def _not_a_checkpoint(directory: Path) -> str:

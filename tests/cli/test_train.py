@@ -13,6 +13,9 @@ from typing import Any
 import gymnasium as gym
 import pytest
 from ray import tune
+from ray.rllib.algorithms.ppo import PPO as PPOAlgorithm
+
+from rllib_mamba.cli.checkpoint import read_checkpoint
 
 TINY = ["-c", "train_batch_size_per_learner=128", "-c", "minibatch_size=64", "-c", "num_epochs=1"]
 PPO = ["train", "--algo", "PPO", "--env", "CartPole-v1", "--num-env-runners", "0", *TINY]
@@ -114,6 +117,8 @@ def test_restore_through_tune(trained: Callable, rllib: Callable, tmp_path: Path
     assert ran.code == 0, ran.error
     [only] = results(tmp_path / "default")
     assert (only["training_iteration"], only["num_env_steps_sampled_lifetime"]) == (3, 3 * 128)
+    [written_by_tune] = (tmp_path / "default").glob("*/checkpoint_*")
+    assert read_checkpoint(written_by_tune).algorithm is PPOAlgorithm
 
 
 def test_repeats_of_a_file_have_seeds_in_a_row(cluster: None, rllib: Callable, tmp_path: Path) -> None:
