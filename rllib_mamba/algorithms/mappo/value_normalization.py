@@ -31,33 +31,30 @@ class ValueNormalizer(nn.Module):
     """
 
     mean: Tensor
-    square: Tensor
+    variance: Tensor
     weight: Tensor
 
     def __init__(self, size: int, preserved: Sequence[nn.Linear] = ()) -> None:
         super().__init__()
         # In a tuple, so that the outputs are not submodules a second time.
         self._preserved = tuple(preserved)
-        for name in ("mean", "square", "weight"):
-            self.register_buffer(name, torch.zeros(size, dtype=torch.float64))
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("variance", torch.ones(size))
+        # What all updates so far weigh together, 1 after infinitely many.
+        self.register_buffer("weight", torch.zeros(size))
 
-    def statistics(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation (K,), float64; 0 and 1 where there was no update yet."""
-        known = self.weight > 0
-        weight = self.weight.clamp(min=torch.finfo(torch.float64).tiny)
-        mean = self.mean / weight
-        variance = (self.square / weight - mean.square()).clamp(min=LEAST_VARIANCE)
-        return torch.where(known, mean, 0.0), torch.where(known, variance, 1.0).sqrt()
+    @property
+    def deviation(self) -> Tensor:
+        """Standard deviation (K,)."""
+        return self.variance.clamp(min=LEAST_VARIANCE).sqrt()
 
     def normalize(self, values: Tensor) -> Tensor:
         """Values (..., N) minus the mean, over the deviation."""
-        mean, deviation = self.statistics()
-        return ((values - mean) / deviation).to(values.dtype)
+        return (values - self.mean) / self.deviation
 
     def denormalize(self, values: Tensor) -> Tensor:
         """The inverse of `normalize`."""
-        mean, deviation = self.statistics()
-        return (values * deviation + mean).to(values.dtype)
+        return values * self.deviation + self.mean
 
     @torch.no_grad()
     def update(self, targets: Tensor, mask: Tensor, reduce: Reduce | None = None) -> None:
@@ -74,15 +71,21 @@ class ValueNormalizer(nn.Module):
         if self.mean.numel() == 1:
             sums = sums.sum(dim=1, keepdim=True)
         count, total, squares = (sums if reduce is None else reduce(sums)).unbind()
-        known, old_mean, old_deviation = self.weight > 0, *self.statistics()
-        keep = torch.where(count > 0, DECAY, 1.0)
-        count = count.clamp(min=1)
-        for average, new in ((self.mean, total / count), (self.square, squares / count), (self.weight, 1.0)):
-            average.mul_(keep).add_((1 - keep) * new)
+        batch_mean = total / count.clamp(min=1)
+        batch_variance = squares / count.clamp(min=1) - batch_mean.square()
+        new_weight = torch.where(count > 0, 1 - DECAY, 0.0)
+        old_weight, old_mean, old_deviation = (part.clone() for part in (self.weight, self.mean, self.deviation))
+        self.weight.mul_(1 - new_weight).add_(new_weight)
+        share = new_weight / self.weight.clamp(min=1 - DECAY)
+        mean = old_mean + share * (batch_mean - old_mean)
+        self.variance.copy_(
+            (1 - share) * (self.variance + (old_mean - mean).square())
+            + share * (batch_variance + (batch_mean - mean).square())
+        )
+        self.mean.copy_(mean)
         if self._preserved:
-            mean, deviation = self.statistics()
-            scales = torch.where(known, old_deviation / deviation, 1.0)
-            shifts = torch.where(known, (old_mean - mean) / deviation, 0.0)
-            for output, scale, shift in zip(self._preserved, scales.float(), shifts.float(), strict=True):
+            scales = torch.where(old_weight > 0, old_deviation / self.deviation, 1.0)
+            shifts = torch.where(old_weight > 0, (old_mean - self.mean) / self.deviation, 0.0)
+            for output, scale, shift in zip(self._preserved, scales, shifts, strict=True):
                 output.weight.mul_(scale)
                 output.bias.mul_(scale).add_(shift)

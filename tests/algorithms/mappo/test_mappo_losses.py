@@ -48,11 +48,10 @@ def test_statistics_are_those_of_all_targets_so_far() -> None:
     assert normalizer.normalize(values).equal(values)
     for targets in (first, second):
         normalizer.update(targets, torch.ones_like(targets, dtype=torch.bool))
-    mean, deviation = normalizer.statistics()
-    everything = torch.cat([first, second]).double()
+    everything = torch.cat([first, second])
     # The older one counts a hundred-thousandth less.
-    torch.testing.assert_close(mean, everything.mean(0), rtol=1e-4, atol=0)
-    torch.testing.assert_close(deviation, everything.std(0, correction=0), rtol=1e-4, atol=0)
+    torch.testing.assert_close(normalizer.mean, everything.mean(0), rtol=1e-4, atol=0)
+    torch.testing.assert_close(normalizer.deviation, everything.std(0, correction=0), rtol=1e-4, atol=0)
     torch.testing.assert_close(normalizer.denormalize(normalizer.normalize(values)), values)
 
 
@@ -62,10 +61,10 @@ def test_masked_targets_do_not_count_and_agents_have_statistics_of_their_own() -
     joint, own = ValueNormalizer(1), ValueNormalizer(3)
     joint.update(targets, mask)
     own.update(targets, mask)
-    torch.testing.assert_close(joint.statistics()[0], torch.tensor([14 / 3], dtype=torch.float64))
-    torch.testing.assert_close(own.statistics()[0], torch.tensor([2.0, 10.0, 0.0], dtype=torch.float64))
+    torch.testing.assert_close(joint.mean, torch.tensor([14 / 3]))
+    torch.testing.assert_close(own.mean, torch.tensor([2.0, 10.0, 0.0]))
     # A deviation of nothing would make targets infinite.
-    assert own.statistics()[1].tolist() == pytest.approx([1.0, 0.1, 1.0])
+    assert own.deviation.tolist() == pytest.approx([1.0, 0.1, 1.0])
 
 
 def test_several_learners_have_the_statistics_of_one_on_all_targets() -> None:
@@ -75,8 +74,17 @@ def test_several_learners_have_the_statistics_of_one_on_all_targets() -> None:
     alone.update(targets, mask)
     other = torch.tensor([[2.0], [6.0 + 7.0], [36.0 + 49.0]], dtype=torch.float64)
     shared.update(targets[:2], mask[:2], lambda sums: sums + other)
-    for one, several in zip(alone.statistics(), shared.statistics(), strict=True):
-        torch.testing.assert_close(several, one)
+    torch.testing.assert_close(shared.mean, alone.mean)
+    torch.testing.assert_close(shared.deviation, alone.deviation)
+
+
+def test_many_updates_far_from_zero_lose_nothing() -> None:
+    torch.manual_seed(0)
+    normalizer = ValueNormalizer(1)
+    for _ in range(300):
+        normalizer.update(torch.randn(50, 1) - 2000, torch.ones(50, 1, dtype=torch.bool))
+    assert normalizer.mean.item() == pytest.approx(-2000, abs=0.05)
+    assert normalizer.deviation.item() == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.parametrize("popart", [True, False])

@@ -119,6 +119,6 @@ def test_the_dead_are_zeros_and_their_place() -> None:
 def test_separate_critics_have_separate_statistics(shared: bool, number: int) -> None:
     critic = Critic(CriticInputs(AGENTS, OBSERVATION), sizes(shared=shared))
     assert critic.normalizer is not None
-    assert critic.normalizer.statistics()[0].shape == (number,)
+    assert critic.normalizer.mean.shape == (number,)
     values, _ = critic(observation(2, 5), critic.initial_state((2,)))
     assert values.shape == (2, 5, AGENTS)
