@@ -63,8 +63,8 @@ def read_checkpoint(path: str | Path) -> CheckpointInfo:
 def _importable(algorithm: Any) -> Any:
     """The class itself, in place of the copy that Ray makes of the class of an actor, as a trial of Tune is one."""
     for candidate in getattr(algorithm, "__mro__", ()):
-        imported = getattr(sys.modules.get(candidate.__module__), candidate.__qualname__, None)
-        if imported is candidate and candidate.__name__ == algorithm.__name__:
+        module = sys.modules.get(candidate.__module__)
+        if candidate.__name__ == algorithm.__name__ and getattr(module, candidate.__qualname__, None) is candidate:
             return candidate
     return algorithm
 

@@ -13,7 +13,7 @@ from typing import Any
 import gymnasium as gym
 import pytest
 from ray import tune
-from ray.rllib.algorithms.ppo import PPO as PPOAlgorithm
+from ray.rllib.algorithms import ppo
 
 from rllib_mamba.cli.checkpoint import read_checkpoint
 
@@ -118,7 +118,7 @@ def test_restore_through_tune(trained: Callable, rllib: Callable, tmp_path: Path
     [only] = results(tmp_path / "default")
     assert (only["training_iteration"], only["num_env_steps_sampled_lifetime"]) == (3, 3 * 128)
     [written_by_tune] = (tmp_path / "default").glob("*/checkpoint_*")
-    assert read_checkpoint(written_by_tune).algorithm is PPOAlgorithm
+    assert read_checkpoint(written_by_tune).algorithm is ppo.PPO
 
 
 def test_repeats_of_a_file_have_seeds_in_a_row(cluster: None, rllib: Callable, tmp_path: Path) -> None:
