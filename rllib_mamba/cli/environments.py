@@ -16,7 +16,7 @@ from rllib_mamba.cli.errors import UsageError, did_you_mean, one_line
 
 SHARED_MODULE = "shared_policy"
 
-# RLlib's own algorithms know registered names only. "module:callable" and "pettingzoo:module" get one, which says what
+# RLlib's own algorithms know registered names only. Others of ours get one, which says what
 # it stands for, so that a checkpoint can be evaluated in another process.
 _REGISTERED_PREFIX = "rllib_mamba/"
 
@@ -37,6 +37,8 @@ def set_environment(config: AlgorithmConfig, name: str) -> str | None:
         config.environment(env=_registered(name))
     elif name in registry.environment_names() or _global_registry.contains(ENV_CREATOR, name):
         config.environment(env=name)
+    elif name.startswith(tuple(registry.FAMILIES)):
+        config.environment(env=_registered(name))
     else:
         known = {*registry.environment_names(), *gym.registry}
         raise UsageError(

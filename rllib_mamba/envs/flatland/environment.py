@@ -162,9 +162,9 @@ class FlatlandEnv(MultiAgentEnv):
 
         names = self.possible_agents
         terminateds = {names[handle]: self._terminated[handle] for handle in acting}
-        truncateds = {names[handle]: timed_out and not self._terminated[handle] for handle in acting}
+        # Not the trains' own flags: RLlib would take each for an end of that train.
+        truncateds = {**{names[handle]: False for handle in acting}, "__all__": timed_out}
         terminateds["__all__"] = all_terminated
-        truncateds["__all__"] = timed_out
         return (
             {names[handle]: observations[handle] for handle in acting},
             {names[handle]: rewards[handle] for handle in acting},

@@ -153,7 +153,7 @@ class TestEpisode:
         _, _, terminateds, truncateds, infos = results[-1]
         assert len(results) - 1 == env.settings.episode_limit == 8 * (22 + 22 + 2 / 2)
         assert terminateds == {"train_0": False, "train_1": False, "__all__": False}
-        assert truncateds == {"train_0": True, "train_1": True, "__all__": True}
+        assert truncateds == {"train_0": False, "train_1": False, "__all__": True}
         assert infos["__common__"]["episode_metrics"]["arrived"] == 0
 
     def test_a_train_that_only_stops_never_departs(self) -> None:
