@@ -20,10 +20,12 @@ class Seat:
     Args:
         batch: the batch that the seat belongs to.
         key: (2,) uint32, decides about all battles of this seat until `begin` gives it another.
+        limit: steps after which a battle is cut.
     """
 
-    def __init__(self, batch: Batch, key: np.ndarray) -> None:
+    def __init__(self, batch: Batch, key: np.ndarray, limit: int) -> None:
         self._batch = batch
+        self._limit = limit
         self._key: np.ndarray | None = key
         self._view: View | None = None
         self._first_view: View | None = None
@@ -38,7 +40,7 @@ class Seat:
             # The last battle was not fought to its end.
             key = self.battle[-2:]
         if key is not None:
-            self.battle, self._first_view = self._batch.begin(key)
+            self.battle, self._first_view = self._batch.begin(key, self._limit)
         view, self._first_view = self._first_view, None
         assert view is not None
         return view
@@ -71,22 +73,23 @@ class Batch:
     """All environments of this process with the same settings: those that wait are stepped in one compiled call.
 
     Args:
-        settings: of all of them; their seeds differ.
+        settings: of all of them; seeds and limits may differ.
     """
 
     def __init__(self, settings: SMAXSettings) -> None:
         self.simulation = Simulation(settings)
         self.waiting: dict[Seat, np.ndarray] = {}
+        self._compiled: list[int] = []
 
-    def begin(self, key: np.ndarray) -> tuple[np.ndarray, View]:
+    def begin(self, key: np.ndarray, limit: int) -> tuple[np.ndarray, View]:
         """A battle (W,) uint32 and the first view of it."""
-        battle, row = self.simulation.begin(key)
+        battle, row = self.simulation.begin(key, np.int32(limit))
         return np.asarray(battle), self._views(row[None])[0]
 
     def step(self) -> None:
         """Carries out the steps that are waited for."""
         seats = list(self.waiting)
-        size = 1 << (len(seats) - 1).bit_length()
+        size = self._size(len(seats))
         battles = np.zeros((size, seats[0].battle.size), np.uint32)
         actions = np.zeros((size, self.simulation.num_allies), np.int32)
         for row, seat in enumerate(seats):
@@ -104,6 +107,14 @@ class Batch:
         for row, seat in enumerate(seats):
             seat.receive(after[row], views[row], first_views[row] if ended[row] else None)
 
+    def _size(self, number: int) -> int:
+        # Compiling takes seconds, a battle more than needed some microseconds.
+        large_enough = [size for size in self._compiled if size >= number]
+        if not large_enough:
+            large_enough = [1 << (number - 1).bit_length()]
+            self._compiled += large_enough
+        return min(large_enough)
+
     def _views(self, rows: Any) -> list[View]:
         # A copy: what jax gives is read-only.
         views = self.simulation.read_views(np.array(rows))
@@ -115,8 +126,8 @@ class Batch:
 
 
 def shared_batch(settings: SMAXSettings) -> Batch:
-    """The batch of this process for these settings, whatever the seed; made and compiled once."""
-    return _batch_of(dataclasses.replace(settings, seed=None))
+    """The batch of this process for these settings, whatever the seed and the limit; made and compiled once."""
+    return _batch_of(dataclasses.replace(settings, seed=None, max_steps=1))
 
 
 @cache

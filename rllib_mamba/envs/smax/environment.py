@@ -39,6 +39,9 @@ class SMAXEnv(MultiAgentEnv):
         ImportError: jaxmarl is not installed.
     """
 
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}  # noqa: RUF012 (as gymnasium declares it)
+    render_mode = "rgb_array"
+
     def __init__(self, config: Mapping[str, Any] | None = None) -> None:
         config = config or {}
         self.settings = SMAXSettings.from_config(config)
@@ -55,15 +58,17 @@ class SMAXEnv(MultiAgentEnv):
             agent: gym.spaces.Discrete(self._simulation.num_actions) for agent in self.possible_agents
         }
         self._stream_index = (getattr(config, "worker_index", 0) or 0, getattr(config, "vector_index", 0) or 0)
-        self._seat = Seat(batch, self._key(self.settings.seed))
+        self._seat = Seat(batch, self._key(self.settings.seed), self.settings.max_steps)
         self._living: list[int] = []
+        self._view: View | None = None
+        self._renderer: Any = None
 
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Begins a battle; with `seed`, the same one whenever that seed is given."""
         super().reset(seed=seed)
-        view = self._seat.begin(None if seed is None else self._key(seed))
+        self._view = view = self._seat.begin(None if seed is None else self._key(seed))
         self._living = list(range(self._simulation.num_allies))
         return self._observe(view)
 
@@ -94,7 +99,7 @@ class SMAXEnv(MultiAgentEnv):
 
     def step_wait(self) -> _StepResult:
         """What came of the step that was handed in."""
-        view = self._seat.wait()
+        self._view = view = self._seat.wait()
         names = self.possible_agents
         acted = self._living
         observations, infos = self._observe(view)
@@ -107,6 +112,20 @@ class SMAXEnv(MultiAgentEnv):
             infos["__common__"]["episode_metrics"] = self._episode_metrics(view)
         self._living = [] if terminated or truncated else survived
         return observations, {names[index]: view.reward for index in acted}, terminateds, truncateds, infos
+
+    def render(self) -> np.ndarray:
+        """The map with its units, (height, width, 3) uint8; works without a display.
+
+        Raises:
+            RuntimeError: no battle was begun.
+        """
+        if self._view is None:
+            raise RuntimeError("there is nothing to draw before reset()")
+        if self._renderer is None:
+            from rllib_mamba.envs.smax.rendering import Renderer
+
+            self._renderer = Renderer(self._simulation)
+        return self._renderer.draw(self._view)
 
     def close(self) -> None:
         """Leaves the others that step together."""

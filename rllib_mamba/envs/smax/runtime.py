@@ -1,25 +1,42 @@
-"""Imports jax and jaxmarl such that they take no more of the machine than they need."""
+"""Imports jax and jaxmarl such that they take no more of the machine than they need.
+
+Left alone, jax claims most of the memory of a GPU, hands every computation to another thread, and lets that thread
+share the work with as many others as there are cores. A step of a battle takes a fraction of a millisecond, in which
+there is nothing to be won by this, and the cores are needed by torch and by other env runners. So where jax has not
+been imported yet it is told to use the CPU (unless JAX_PLATFORMS says otherwise), to compute in the thread that calls
+it, and to make no more than one thread that helps. That number is read once, from the variable NPROC, when jax looks
+for its devices; the flag `--xla_cpu_multi_thread_eigen`, often recommended for this, has no influence on it. XLA_FLAGS
+stays as it is.
+"""
 
 import contextlib
 import difflib
 import importlib
 import io
 import os
+import sys
+from collections.abc import Iterator
 from types import ModuleType
 
-_SINGLE_THREAD = "--xla_cpu_multi_thread_eigen=false"
+_NUMBER_OF_THREADS = "NPROC"
+_NEEDED = ("jax", "jaxlib", "jaxmarl")
 
 
 def load_jax() -> ModuleType:
-    """The module `jax`, set up before it is first imported.
+    """The module `jax`; set up as described above, unless it was imported before.
 
     Raises:
-        ImportError: jax or jaxmarl is not installed.
+        ImportError: jax is not installed.
     """
-    if _SINGLE_THREAD.partition("=")[0] not in os.environ.get("XLA_FLAGS", ""):
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_SINGLE_THREAD}".strip()
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    return _import("jax")
+    if "jax" in sys.modules:
+        return sys.modules["jax"]
+    jax = _import("jax")
+    if not os.environ.get("JAX_PLATFORMS"):
+        jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    with _environment_default(_NUMBER_OF_THREADS, "1"):
+        jax.devices()
+    return jax
 
 
 def load_smax() -> ModuleType:
@@ -29,8 +46,7 @@ def load_smax() -> ModuleType:
         ImportError: jax or jaxmarl is not installed.
     """
     load_jax()
-    # jaxmarl prints which of its optional parts were not found.
-    with contextlib.redirect_stdout(io.StringIO()):
+    with _quiet():
         return _import("jaxmarl.environments.smax")
 
 
@@ -45,10 +61,11 @@ def scenario_names() -> list[str]:
 
 
 def check_scenario(name: str) -> None:
-    """Whether jaxmarl has the scenario.
+    """Refuses a scenario that jaxmarl does not have.
 
     Raises:
         ValueError: it has not; the message lists the nearest and all.
+        ImportError: jax or jaxmarl is not installed.
     """
     known = scenario_names()
     if name not in known:
@@ -61,6 +78,31 @@ def _import(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in ("jax", "jaxlib", "jaxmarl"):
+        if error.name is None or error.name.partition(".")[0] not in _NEEDED:
             raise
         raise ImportError('SMAX needs jaxmarl, which is not installed: pip install "rllib-mamba[smax]"') from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    # jaxmarl prints which of its optional parts it found, and leaves the process with the output streams that it began
+    # with, whatever they were replaced with since.
+    kept = {name: getattr(sys, name) for name in ("stdout", "stderr", "__stdout__")}
+    sys.stdout = sys.__stdout__ = io.StringIO()  # type: ignore[assignment,misc]
+    try:
+        yield
+    finally:
+        for name, stream in kept.items():
+            setattr(sys, name, stream)
+
+
+@contextlib.contextmanager
+def _environment_default(name: str, value: str) -> Iterator[None]:
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]

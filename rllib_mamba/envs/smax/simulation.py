@@ -1,7 +1,7 @@
 """The game as functions of flat arrays, for any number of battles at once.
 
-A battle is a row of numbers from the outside: the state of jaxmarl's game and the key of all that is still to be drawn.
-Rows of battles that belong to different environments can be put together and taken apart at no cost.
+From the outside a battle is a row of numbers. Rows of battles that belong to different environments can be put together
+and taken apart at no cost.
 """
 
 from __future__ import annotations
@@ -16,6 +16,17 @@ from rllib_mamba.envs.smax.runtime import check_scenario, load_jax, load_smax
 from rllib_mamba.envs.smax.settings import SMAXSettings
 
 _NOT_FOR_JAXMARL = ("scenario", "max_steps", "seed")
+
+
+class Battle(NamedTuple):
+    """What a row of W numbers stands for."""
+
+    game: Any
+    """jaxmarl's state."""
+    limit: Any
+    """Steps after which the battle is cut."""
+    key: Any
+    """(2,) uint32: decides all that is still to be drawn, in the following battles as well."""
 
 
 class Moves(NamedTuple):
@@ -38,6 +49,8 @@ class View(NamedTuple):
     """(n, A), 1 where an action is legal."""
     state: Any
     """(S,)."""
+    positions: Any
+    """(n + m, 2), also of the dead."""
     alive: Any
     """(n + m,), 0 or 1."""
     attacks: Any
@@ -70,15 +83,14 @@ class Simulation:
             if field.name not in _NOT_FOR_JAXMARL
         }
         self._jax = jax
-        self._max_steps = settings.max_steps
         self.game = smax.HeuristicEnemySMAX(scenario=smax.map_name_to_scenario(settings.scenario), **options)
         self.num_allies = int(self.game.num_allies)
         self.num_enemies = int(self.game.num_enemies)
         self.num_actions = int(self.game.num_ally_actions)
         self.num_movement_actions = int(self.game.num_movement_actions)
         self.observation_size = int(self.game.obs_size)
-        key = jax.eval_shape(lambda: jax.random.PRNGKey(0))
-        battle, view = jax.eval_shape(self._begin, key)
+        key, limit = np.zeros(2, np.uint32), np.int32(0)
+        battle, view = jax.eval_shape(self._begin, key, limit)
         self._leaves, self._tree = jax.tree.flatten(battle)
         self._view_shapes = [tuple(part.shape) for part in view]
         ends = np.cumsum([math.prod(shape) for shape in self._view_shapes]).tolist()
@@ -96,17 +108,18 @@ class Simulation:
             )
         )
 
-    def _begin_row(self, key: Any) -> tuple[Any, Any]:
-        battle, view = self._begin(key)
-        return self._pack(battle), _flat(view)
+    def _begin_row(self, key: Any, limit: Any) -> tuple[Any, Any]:
+        battle, view = self._begin(key, limit)
+        return _pack(battle), _flat(view)
 
     def _step_rows(self, battles: Any, actions: Any) -> Moves:
         jax, jnp = self._jax, self._jax.numpy
-        moved, views = jax.vmap(self._advance)(battles, actions)
+        fought, views = jax.vmap(self._advance)(jax.vmap(self._unpack)(battles), actions)
+        moved = jax.vmap(_pack)(fought)
         ended = views.terminated + views.truncated > 0
 
         def begin_ended() -> tuple[Any, Any]:
-            begun, first_views = jax.vmap(self._begin_row)(moved[:, -2:])
+            begun, first_views = jax.vmap(self._begin_row)(fought.key, fought.limit)
             return jnp.where(ended[:, None], begun, moved), jnp.where(ended[:, None], first_views, 0.0)
 
         def go_on() -> tuple[Any, Any]:
@@ -116,46 +129,41 @@ class Simulation:
         moved, first_views = jax.lax.cond(ended.any(), begin_ended, go_on)
         return Moves(moved, jax.vmap(_flat)(views), first_views)
 
-    def _begin(self, key: Any) -> tuple[Any, View]:
+    def _begin(self, key: Any, limit: Any) -> tuple[Battle, View]:
         key, reset_key = self._jax.random.split(key)
-        observations, state = self.game.reset(reset_key)
-        return (state, key), self._view(observations, state, 0.0)
+        observations, game = self.game.reset(reset_key)
+        battle = Battle(game, limit, key)
+        return battle, self._view(battle, observations, 0.0)
 
-    def _advance(self, row: Any, actions: Any) -> tuple[Any, View]:
-        state, key = self._unpack(row)
-        key, step_key = self._jax.random.split(key)
+    def _advance(self, battle: Battle, actions: Any) -> tuple[Battle, View]:
+        key, step_key = self._jax.random.split(battle.key)
         by_name = {name: actions[index] for index, name in enumerate(self.game.agents)}
-        observations, state, rewards, _, _ = self.game.step_env(step_key, state, by_name)
-        return self._pack((state, key)), self._view(observations, state, rewards[self.game.agents[0]])
+        observations, game, rewards, _, _ = self.game.step_env(step_key, battle.game, by_name)
+        battle = Battle(game, battle.limit, key)
+        return battle, self._view(battle, observations, rewards[self.game.agents[0]])
 
-    def _view(self, observations: dict[str, Any], state: Any, reward: Any) -> View:
+    def _view(self, battle: Battle, observations: dict[str, Any], reward: Any) -> View:
         jnp = self._jax.numpy
-        game = state.state
-        masks = self.game.get_avail_actions(state)
+        # Around the game proper is the memory of the enemy's heuristic.
+        game = battle.game.state
+        masks = self.game.get_avail_actions(battle.game)
         over = ~game.unit_alive[: self.num_allies].any() | ~game.unit_alive[self.num_allies :].any()
         view = View(
             observations=jnp.stack([observations[name] for name in self.game.agents]),
             action_masks=jnp.stack([masks[name] for name in self.game.agents]),
             state=observations["world_state"],
+            positions=game.unit_positions,
             alive=game.unit_alive,
             attacks=game.prev_attack_actions,
             reward=jnp.asarray(reward),
             steps=game.step,
             terminated=over,
             # Not jaxmarl's own limit, which lets one more step pass and is not told apart from an end.
-            truncated=~over & (game.step >= self._max_steps),
+            truncated=~over & (game.step >= battle.limit),
         )
         return View(*(part.astype(jnp.float32) for part in view))
 
-    def _pack(self, battle: Any) -> Any:
-        jax, jnp = self._jax, self._jax.numpy
-        parts = []
-        for leaf in jax.tree.leaves(battle):
-            wide = leaf if leaf.dtype.itemsize == np.dtype(np.uint32).itemsize else leaf.astype(jnp.uint32)
-            parts.append(jax.lax.bitcast_convert_type(wide, jnp.uint32).reshape(-1))
-        return jnp.concatenate(parts)
-
-    def _unpack(self, row: Any) -> Any:
+    def _unpack(self, row: Any) -> Battle:
         jax = self._jax
         leaves = []
         start = 0
@@ -163,10 +171,24 @@ class Simulation:
             size = math.prod(leaf.shape)
             part = row[start : start + size].reshape(leaf.shape)
             start += size
-            narrow = leaf.dtype.itemsize != np.dtype(np.uint32).itemsize
-            leaves.append(part.astype(leaf.dtype) if narrow else jax.lax.bitcast_convert_type(part, leaf.dtype))
+            leaves.append(
+                jax.lax.bitcast_convert_type(part, leaf.dtype) if _fills_a_number(leaf) else part.astype(leaf.dtype)
+            )
         return jax.tree.unflatten(self._tree, leaves)
+
+
+def _pack(battle: Battle) -> Any:
+    jax = load_jax()
+    parts = []
+    for leaf in jax.tree.leaves(battle):
+        wide = leaf if _fills_a_number(leaf) else leaf.astype(np.uint32)
+        parts.append(jax.lax.bitcast_convert_type(wide, np.uint32).reshape(-1))
+    return jax.numpy.concatenate(parts)
 
 
 def _flat(view: View) -> Any:
     return load_jax().numpy.concatenate([part.reshape(-1) for part in view])
+
+
+def _fills_a_number(leaf: Any) -> bool:
+    return leaf.dtype.itemsize == np.dtype(np.uint32).itemsize
