@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
-from rllib_mamba import MAMBAConfig, QMIXConfig
+from rllib_mamba import MAMBAConfig, MAPPOConfig, QMIXConfig
 from rllib_mamba.algorithms.team_config import TeamAlgorithmConfig
 
 DOCS = Path(__file__).parent.parent / "docs"
 #: Of every algorithm: the page of its options, and those on it that RLlib documents.
 PAGES: dict[type[TeamAlgorithmConfig], tuple[str, set[str]]] = {
     MAMBAConfig: ("options.md", {"gamma", "num_epochs", "minibatch_size"}),
+    MAPPOConfig: ("options_mappo.md", {"gamma", "num_epochs", "train_batch_size_per_learner"}),
     QMIXConfig: ("options_qmix.md", {"gamma", "lr", "grad_clip"}),
 }
 #: What every team algorithm has and is described elsewhere.
