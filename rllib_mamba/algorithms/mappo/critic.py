@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rllib_mamba.algorithms.mappo.networks import NetworkSizes, TeamNetwork, agent_ids
-from rllib_mamba.algorithms.mappo.value_normalization import ValueNormalizer
+from rllib_mamba.algorithms.normalization import RunningNormalizer
 
 OUTPUT_GAIN = 0.01
 """Scale of the initial weights of the values: the first advantages are returns, not the noise of an untrained critic
@@ -74,17 +74,17 @@ class Critic(nn.Module):
     Args:
         inputs: what it sees.
         sizes: of its networks.
-        normalization: "popart", "running" or None; see `ValueNormalizer`.
+        normalization: "popart", "running" or None; see `RunningNormalizer`.
     """
 
     def __init__(self, inputs: CriticInputs, sizes: NetworkSizes, normalization: str | None = "popart") -> None:
         super().__init__()
         self.inputs = inputs
         self.network = TeamNetwork(inputs.size, 1, sizes, OUTPUT_GAIN)
-        self.normalizer: ValueNormalizer | None = None
+        self.normalizer: RunningNormalizer | None = None
         if normalization is not None:
             preserved = self.network.outputs if normalization == "popart" else []
-            self.normalizer = ValueNormalizer(len(self.network.outputs), preserved)
+            self.normalizer = RunningNormalizer(len(self.network.outputs), preserved)
 
     def initial_state(self, batch_shape: tuple[int, ...]) -> Tensor:
         """The recurrent state (..., N, H) before an episode's first step."""

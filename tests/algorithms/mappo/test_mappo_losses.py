@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from rllib_mamba.algorithms.mappo.losses import explained_variance, value_errors
-from rllib_mamba.algorithms.mappo.value_normalization import ValueNormalizer
+from rllib_mamba.algorithms.normalization import RunningNormalizer
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_explained_variance_looks_at_the_mask_alone() -> None:
 
 def test_statistics_are_those_of_all_targets_so_far() -> None:
     first, second = torch.tensor([[1.0], [3.0]]), torch.tensor([[10.0], [20.0]])
-    normalizer = ValueNormalizer(1)
+    normalizer = RunningNormalizer(1)
     values = torch.tensor([[4.0]])
     assert normalizer.normalize(values).equal(values)
     for targets in (first, second):
@@ -58,7 +58,7 @@ def test_statistics_are_those_of_all_targets_so_far() -> None:
 def test_masked_targets_do_not_count_and_agents_have_statistics_of_their_own() -> None:
     targets = torch.tensor([[1.0, 10.0, 5.0], [3.0, 99.0, 5.0]])
     mask = torch.tensor([[True, True, False], [True, False, False]])
-    joint, own = ValueNormalizer(1), ValueNormalizer(3)
+    joint, own = RunningNormalizer(1), RunningNormalizer(3)
     joint.update(targets, mask)
     own.update(targets, mask)
     torch.testing.assert_close(joint.mean, torch.tensor([14 / 3]))
@@ -70,7 +70,7 @@ def test_masked_targets_do_not_count_and_agents_have_statistics_of_their_own() -
 def test_several_learners_have_the_statistics_of_one_on_all_targets() -> None:
     targets = torch.tensor([[1.0], [2.0], [6.0], [7.0]])
     mask = torch.ones_like(targets, dtype=torch.bool)
-    alone, shared = ValueNormalizer(1), ValueNormalizer(1)
+    alone, shared = RunningNormalizer(1), RunningNormalizer(1)
     alone.update(targets, mask)
     other = torch.tensor([[2.0], [6.0 + 7.0], [36.0 + 49.0]], dtype=torch.float64)
     shared.update(targets[:2], mask[:2], lambda sums: sums + other)
@@ -80,7 +80,7 @@ def test_several_learners_have_the_statistics_of_one_on_all_targets() -> None:
 
 def test_many_updates_far_from_zero_lose_nothing() -> None:
     torch.manual_seed(0)
-    normalizer = ValueNormalizer(1)
+    normalizer = RunningNormalizer(1)
     for _ in range(300):
         normalizer.update(torch.randn(50, 1) - 2000, torch.ones(50, 1, dtype=torch.bool))
     assert normalizer.mean.item() == pytest.approx(-2000, abs=0.05)
@@ -92,7 +92,7 @@ def test_popart_changes_no_value_in_units_of_the_reward(popart: bool) -> None:
     torch.manual_seed(0)
     outputs = [nn.Linear(4, 1), nn.Linear(4, 1)]
     features = torch.randn(5, 4)
-    normalizer = ValueNormalizer(2, outputs if popart else [])
+    normalizer = RunningNormalizer(2, outputs if popart else [])
 
     def values() -> torch.Tensor:
         return normalizer.denormalize(torch.cat([output(features) for output in outputs], dim=-1)).detach()

@@ -1,4 +1,4 @@
-"""Normalised targets for critics: a running mean and deviation of what they learn, and PopArt."""
+"""Numbers in units of their own running mean and deviation, and PopArt for values that a network learns in them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Reduce = Callable[[Tensor], Tensor]
 """Adds up a tensor over all learners; the identity where there is only one."""
 
 
-class ValueNormalizer(nn.Module):
-    """Mean and deviation of value targets over all updates so far.
+class RunningNormalizer(nn.Module):
+    """Mean and deviation of values, or of the numbers of a state, over all updates so far.
 
     With `preserved` outputs it is PopArt (van Hasselt et al., 2016, arXiv 1602.07714): when the statistics change, the
     outputs are rescaled so that every value stays what it was in units of the reward. Otherwise the network follows by
@@ -26,7 +26,7 @@ class ValueNormalizer(nn.Module):
     so that values and targets are in the same units throughout an update.
 
     Args:
-        size: K statistics: 1 for all agents together, or N, one for each.
+        size: K statistics: 1 for all columns (agents, say) together, or N, one for each.
         preserved: the K linear outputs, with one value each, that are rescaled.
     """
 
@@ -58,10 +58,10 @@ class ValueNormalizer(nn.Module):
 
     @torch.no_grad()
     def update(self, targets: Tensor, mask: Tensor, reduce: Reduce | None = None) -> None:
-        """Takes the targets of a batch of experience into account.
+        """Takes a batch of experience into account.
 
         Args:
-            targets: (R, N), in units of the reward.
+            targets: (R, N), not normalised: value targets in units of the reward, or states.
             mask: (R, N) bool, which of them count; a statistic with none stays as it is.
             reduce: sums a tensor over the learners, so that all have the statistics of all.
         """
