@@ -8,12 +8,26 @@ import torch
 from torch import Tensor
 
 
-def estimate_advantages(reward: Tensor, value: Tensor, discount: Tensor, trace_decay: float, waiting: Tensor) -> Tensor:
+class Estimate(NamedTuple):
+    """Of the steps of F parts of episodes, each (F, T, N).
+
+    Attributes:
+        advantage: of the actions.
+        target: what the values should be.
+    """
+
+    advantage: Tensor
+    target: Tensor
+
+
+def estimate_advantages(
+    reward: Tensor, value: Tensor, discount: Tensor, trace_decay: float, waiting: Tensor
+) -> Estimate:
     """Advantages of T consecutive steps of each agent, for F parts of episodes at once.
 
     At a step at which an agent acts: A_t = r_t + d_t * V_{t+1} - V_t + d_t * lambda * A_{t+1}. A step at which it
     waits has no value of its own: r_t + d_t * V_{t+1} takes the place of V_t, and A_t = d_t * A_{t+1}. So the reward
-    received while it waits belongs to the action before, and lambda counts its own actions only.
+    received while it waits belongs to the action before, and lambda counts its own actions only. Targets are V_t + A_t.
 
     Args:
         reward: (F, T, N), received after the step.
@@ -22,20 +36,20 @@ def estimate_advantages(reward: Tensor, value: Tensor, discount: Tensor, trace_d
         trace_decay: lambda in [0, 1].
         waiting: (F, T, N) bool.
 
-    Returns:
-        (F, T, N). Source: Schulman et al., 2016 (arXiv 1506.02438), equation 16.
+    Source: Schulman et al., 2016 (arXiv 1506.02438), equation 16.
     """
     advantage = torch.zeros_like(value[:, 0])
     next_value = value[:, -1]
-    steps = []
+    advantages, targets = [], []
     for step in reversed(range(reward.shape[1])):
         continued = discount[:, step] * next_value + reward[:, step]
         present = torch.where(waiting[:, step], continued, value[:, step])
         decay = torch.where(waiting[:, step], 1.0, trace_decay)
         advantage = continued - present + discount[:, step] * decay * advantage
         next_value = present
-        steps.append(advantage)
-    return torch.stack(steps[::-1], dim=1)
+        advantages.append(advantage)
+        targets.append(present + advantage)
+    return Estimate(torch.stack(advantages[::-1], dim=1), torch.stack(targets[::-1], dim=1))
 
 
 class Fragments(NamedTuple):

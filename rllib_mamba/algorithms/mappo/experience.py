@@ -124,21 +124,19 @@ def make_experience(sequences: Sequences, module: MAPPORLModule, options: Return
     waiting = ~(alive | ended).flatten(0, 1)[now]
     # Behind a part that is shorter than the longest nothing happens.
     padding = ~parts.is_step.unsqueeze(-1)
-    advantage = estimate_advantages(
+    estimate = estimate_advantages(
         _rewards(sequences, parts, options.shared_reward).masked_fill(padding, 0.0),
         value.flatten(0, 1)[parts.rows],
         torch.where(padding, 1.0, options.gamma * ~ends),
         options.trace_decay,
         waiting | padding,
     )
-    advantages = torch.zeros_like(value).flatten(0, 1)
-    advantages[now[parts.is_step]] = advantage[parts.is_step]
-    advantages = advantages.view_as(value)
+    advantage, target = (_in_rows(column, parts, value) for column in estimate)
     acted = sequences.acted.unsqueeze(-1)
     return Experience(
         sequences=sequences,
-        advantage=advantages,
-        target=advantages + value,
+        advantage=advantage,
+        target=target,
         value=value,
         policy_mask=acted & alive,
         value_mask=acted.expand_as(alive) if options.outlives_agents else acted & ~ended,
@@ -151,3 +149,10 @@ def _rewards(sequences: Sequences, parts: Fragments, shared: bool) -> Tensor:
     if not shared:
         return own
     return sequences.reward.flatten()[parts.rows[:, :-1]].unsqueeze(-1).expand_as(own)
+
+
+def _in_rows(column: Tensor, parts: Fragments, like: Tensor) -> Tensor:
+    """The steps of parts (F, T, N) where they stand in (S, T', N); zeros elsewhere."""
+    rows = torch.zeros_like(like).flatten(0, 1)
+    rows[parts.rows[:, :-1][parts.is_step]] = column[parts.is_step]
+    return rows.view_as(like)

@@ -13,7 +13,10 @@ def advantages(reward: list, value: list, discount: list, waiting: list | None =
     columns = [torch.tensor(column).view(1, -1, 1) for column in (reward, value, discount)]
     waiting_column = torch.tensor(waiting or [False] * len(reward)).view(1, -1, 1)
     result = estimate_advantages(*columns, TRACE_DECAY, waiting_column)
-    return result.flatten().tolist()
+    # Where it acts.
+    values = columns[1][:, :-1] + result.advantage
+    torch.testing.assert_close(result.target[~waiting_column], values[~waiting_column])
+    return result.advantage.flatten().tolist()
 
 
 def test_a_part_that_was_cut_off_is_bootstrapped() -> None:
@@ -37,6 +40,14 @@ def test_what_an_agent_earns_while_it_waits_belongs_to_the_action_before() -> No
     assert result == [3.0 + TRACE_DECAY * GAMMA**2 * 2.0, GAMMA * 2.0, 2.0]
 
 
+def test_the_value_of_waiting_is_what_comes_of_it() -> None:
+    reward, value = torch.tensor([6.0, 2.0]).view(1, 2, 1), torch.tensor([100.0, 4.0, 8.0]).view(1, 3, 1)
+    waiting = torch.tensor([True, False]).view(1, 2, 1)
+    target = estimate_advantages(reward, value, torch.full((1, 2, 1), GAMMA), TRACE_DECAY, waiting).target
+    # The lambda-return of the action that follows is 2 + 0.5 * 8.
+    assert target.flatten().tolist() == [6.0 + GAMMA * 6.0, 6.0]
+
+
 def test_agents_and_parts_do_not_mix() -> None:
     torch.manual_seed(0)
     reward, value = torch.randn(3, 4, 2), torch.randn(3, 5, 2)
@@ -46,7 +57,8 @@ def test_agents_and_parts_do_not_mix() -> None:
         for agent in range(2):
             alone = [column[part : part + 1, :, agent : agent + 1] for column in (reward, value, discount)]
             expected = estimate_advantages(*alone, TRACE_DECAY, waiting[part : part + 1, :, agent : agent + 1])
-            torch.testing.assert_close(together[part, :, agent], expected.flatten())
+            for whole, piece in zip(together, expected, strict=True):
+                torch.testing.assert_close(whole[part, :, agent], piece.flatten())
 
 
 @pytest.mark.parametrize("padding", [0, 3])
