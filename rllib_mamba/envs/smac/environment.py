@@ -46,9 +46,9 @@ class SMACEnv(MultiAgentEnv):
     The reward is the team's, given to every unit that acts.
     A unit that dies has terminated: its last observation comes with its termination. The limit on the steps of a battle
     truncates it, whatever `continuing_episode` says.
-    `infos["__common__"]` holds the `state` (S,) float32, and at the last step of a battle what `battle_statistics` gives
-    and `episode_metrics`: `won`, `timed_out`, `dead_allies`, `dead_enemies`, `episode_length` in steps, `team_return`
-    and `restarts`, how many crashes there were so far.
+    `infos["__common__"]` holds the `state` (S,) float32, and at the last step of a battle `battle_statistics` (see the
+    method) and `episode_metrics`: `won`, `timed_out`, `dead_allies`, `dead_enemies`, `episode_length` in steps,
+    `team_return` and `restarts`, how many crashes there were so far.
 
     The game is launched by the first `reset`. When it crashes, the battle is truncated at what was seen last, without
     `episode_metrics`, and the next `reset` launches another. It ends with `close`, and on Linux also when this process

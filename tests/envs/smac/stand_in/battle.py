@@ -137,7 +137,8 @@ class Battle:
         for enemy in self._living(ENEMY):
             allies = self._living(ALLY)
             if allies and enemy.damage:
-                nearest = min(allies, key=lambda ally: _distance(enemy, ally))
+                # Those that cannot fight come last.
+                nearest = min(allies, key=lambda ally: (not ally.damage, _distance(enemy, ally)))
                 if _distance(enemy, nearest) <= RANGE:
                     self._hit(enemy, nearest)
                 else:
