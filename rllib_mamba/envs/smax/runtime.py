@@ -2,15 +2,16 @@
 
 Left alone, jax claims most of the memory of a GPU, hands every computation to another thread, and lets that thread
 share the work with as many others as there are cores. A step of a battle takes a fraction of a millisecond, in which
-there is nothing to be won by this, and the cores are needed by torch and by other env runners. So where jax has not
-been imported yet it is told to use the CPU (unless JAX_PLATFORMS says otherwise), to compute in the thread that calls
-it, and to make no more than one thread that helps. That number is read once, from the variable NPROC, when jax looks
-for its devices; the flag `--xla_cpu_multi_thread_eigen`, often recommended for this, has no influence on it. XLA_FLAGS
-stays as it is.
+there is nothing to be won by this, and the cores are needed by torch and by other env runners. So jax is told to use
+the CPU (unless JAX_PLATFORMS or jax's own configuration says otherwise), to compute in the thread that calls it, and
+to make no more than one thread that helps. That number is read from the variable NPROC when jax looks for its devices;
+the flag `--xla_cpu_multi_thread_eigen`, often recommended for this, has no influence on it. XLA_FLAGS stays as it is.
+Nothing of this changes anything where jax has computed before.
 """
 
 import contextlib
 import difflib
+import functools
 import importlib
 import io
 import os
@@ -22,16 +23,15 @@ _NUMBER_OF_THREADS = "NPROC"
 _NEEDED = ("jax", "jaxlib", "jaxmarl")
 
 
+@functools.cache
 def load_jax() -> ModuleType:
-    """The module `jax`; set up as described above, unless it was imported before.
+    """The module `jax`, set up as described above.
 
     Raises:
         ImportError: jax is not installed.
     """
-    if "jax" in sys.modules:
-        return sys.modules["jax"]
     jax = _import("jax")
-    if not os.environ.get("JAX_PLATFORMS"):
+    if not jax.config.jax_platforms:
         jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     with _environment_default(_NUMBER_OF_THREADS, "1"):
