@@ -49,6 +49,7 @@ class QMIXConfig(TeamAlgorithmConfig):
         "mixer",
         "mixing_embedding_size",
         "hypernetwork_hidden_size",
+        "normalize_state",
     )
     # The recurrent state is made anew from the replayed observations and actions.
     own_callbacks = (*TeamAlgorithmConfig.own_callbacks, CountEnvStepsCallback, DropModelOutputsCallback)
@@ -60,15 +61,16 @@ class QMIXConfig(TeamAlgorithmConfig):
             algo_class = QMIX
         super().__init__(algo_class=algo_class)
 
-        # The agents' network. Source, here and below: the publication's code.
+        # The agents' network. Source, here and below, where nothing else is said: the publication's code.
         self.hidden_size = 64  # Width of the hidden layer and of the recurrent state; at least 1.
         self.last_action_input = True  # An agent's previous action is an input.
         self.agent_id_input = True  # An agent's place in the team is an input; the weights are shared by all.
 
-        # From the agents' values to the team's.
+        # From the agents' values to the team's. The code has `normalize_state` off, and states with small numbers.
         self.mixer: str | None = "qmix"  # "qmix"; "vdn" adds the values; None: each agent learns for itself.
         self.mixing_embedding_size = 32  # Width of the mixing network's hidden layer; at least 1.
         self.hypernetwork_hidden_size: int | None = 64  # Hidden layer of the weights' hypernetworks; None: linear.
+        self.normalize_state = True  # The mixer sees each number of the state by its mean and deviation so far.
 
         # Learning.
         self.lr: Schedule = 5e-4  # Above 0, or a schedule by env steps.
@@ -113,6 +115,7 @@ class QMIXConfig(TeamAlgorithmConfig):
         mixer: str | None = NotProvided,
         mixing_embedding_size: int = NotProvided,
         hypernetwork_hidden_size: int | None = NotProvided,
+        normalize_state: bool = NotProvided,
         optimizer_type: str = NotProvided,
         td_lambda: float = NotProvided,
         double_q: bool = NotProvided,

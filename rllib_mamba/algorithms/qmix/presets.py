@@ -4,6 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
+#: Exactly the values of the publication (Rashid et al., 2018) and its code.
+PAPER: dict[str, Any] = {
+    "hidden_size": 64,
+    "last_action_input": True,
+    "agent_id_input": True,
+    "mixer": "qmix",
+    "mixing_embedding_size": 32,
+    "hypernetwork_hidden_size": 64,
+    "normalize_state": False,
+    "optimizer_type": "rmsprop",
+    "lr": 5e-4,
+    "grad_clip": 10.0,
+    "gamma": 0.99,
+    "td_lambda": 0.0,
+    "double_q": True,
+    "batch_size": 32,
+    "target_update_interval": 200,
+    "tau": 1.0,
+    "epsilon": [[0, 1.0], [50_000, 0.05]],
+    "update_every": 1,
+    "update_every_unit": "episodes",
+    "updates_per_cycle": 1,
+    "min_steps_before_learning": 0,
+    "replay_buffer_capacity_episodes": 5_000,
+    "num_envs_per_env_runner": 1,
+}
+
 #: The values that Hu et al., 2021 (arXiv 2102.03479) found by tuning for StarCraft micromanagement, as in their code.
 FINETUNED: dict[str, Any] = {
     "optimizer_type": "adam",
@@ -32,4 +59,4 @@ DEBUG: dict[str, Any] = {
     "replay_buffer_capacity_episodes": 500,
 }
 
-PRESETS: dict[str, dict[str, Any]] = {"finetuned": FINETUNED, "debug": DEBUG}
+PRESETS: dict[str, dict[str, Any]] = {"paper": PAPER, "finetuned": FINETUNED, "debug": DEBUG}

@@ -27,7 +27,7 @@ RANGES = Ranges(
     },
     schedules={"lr": POSITIVE, "epsilon": Interval(0.0, 1.0)},
     clips=("grad_clip",),
-    flags=("last_action_input", "agent_id_input", "double_q", "store_buffer_in_checkpoints"),
+    flags=("last_action_input", "agent_id_input", "normalize_state", "double_q", "store_buffer_in_checkpoints"),
     choices={
         "mixer": ("qmix", "vdn", None),
         "optimizer_type": ("rmsprop", "adam"),

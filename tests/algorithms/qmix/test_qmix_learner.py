@@ -22,24 +22,25 @@ STEPS = {"num_env_steps_sampled_lifetime": 0}
 
 
 class Spaces(MultiAgentEnv):
-    """Two agents with two numbers to see and `num_actions` (3) actions, masks with `masks`, and no game."""
+    """Two agents with two numbers to see and `num_actions` (3) actions, masks or a state if so set, and no game."""
 
     def __init__(self, config: Any) -> None:
         super().__init__()
         self.possible_agents = self.agents = ["a", "b"]
         space: gym.Space = gym.spaces.Box(-np.inf, np.inf, (2,), np.float32)
         num_actions = config.get("num_actions", 3)
+        self.infos = {"__common__": {"state": np.zeros(2, np.float32)}} if config.get("state") else {}
         if config.get("masks"):
             space = gym.spaces.Dict({"observation": space, "action_mask": gym.spaces.MultiBinary(num_actions)})
         self.observation_spaces = dict.fromkeys(self.agents, space)
         self.action_spaces = dict.fromkeys(self.agents, gym.spaces.Discrete(num_actions))
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, Any]:
-        return {agent: space.sample() for agent, space in self.observation_spaces.items()}, {}
+        return {agent: space.sample() for agent, space in self.observation_spaces.items()}, self.infos
 
 
-def configuration(masks: bool = False, num_actions: int = 3, **options: Any) -> QMIXConfig:
-    config = QMIXConfig().environment(Spaces, env_config={"masks": masks, "num_actions": num_actions})
+def configuration(env_config: dict[str, Any] | None = None, **options: Any) -> QMIXConfig:
+    config = QMIXConfig().environment(Spaces, env_config=env_config or {})
     return config.debugging(seed=0).training(hidden_size=8, mixing_embedding_size=8, **options)
 
 
@@ -101,7 +102,7 @@ def with_constant_values(learner: QMIXLearner, values: list[float], target_value
     ids=["double", "single", "sum", "lambda", "independent"],
 )
 def test_the_loss_by_hand(options: dict[str, Any], q_taken: list[float], targets: list[float]) -> None:
-    learner = learner_of(configuration(masks=True, **{"mixer": "vdn", "gamma": 0.5, "batch_size": 1, **options}))
+    learner = learner_of(configuration({"masks": True}, **{"mixer": "vdn", "gamma": 0.5, "batch_size": 1, **options}))
     with_constant_values(learner, [1.0, 5.0, 3.0], [30.0, 40.0, 90.0])
     results = update(learner, one_episode())
     errors = np.subtract(q_taken, targets)
@@ -112,7 +113,7 @@ def test_the_loss_by_hand(options: dict[str, Any], q_taken: list[float], targets
 
 
 def test_an_end_has_no_value() -> None:
-    learner = learner_of(configuration(masks=True, mixer="vdn", batch_size=1))
+    learner = learner_of(configuration({"masks": True}, mixer="vdn", batch_size=1))
     with_constant_values(learner, [1.0, 5.0, 3.0], [30.0, 40.0, 90.0])
     episode = one_episode()
     episode["terminated"][:, 1:] = True
@@ -146,7 +147,7 @@ def matrix_game(payoffs: np.ndarray) -> dict[str, np.ndarray]:
 
 def loss_after_learning(mixer: str | None, payoffs: np.ndarray) -> float:
     options = {"optimizer_type": "adam", "lr": 0.02, "batch_size": payoffs.size}
-    learner = learner_of(configuration(num_actions=len(payoffs), mixer=mixer, **options))
+    learner = learner_of(configuration({"num_actions": len(payoffs)}, mixer=mixer, **options))
     episodes = matrix_game(payoffs)
     for _ in range(150):
         update(learner, episodes)
@@ -173,7 +174,7 @@ def test_neither_can_represent_a_game_that_is_not_monotone() -> None:
 @pytest.mark.parametrize(("interval", "tau"), [(3, 1.0), (1, 0.25)])
 def test_target_networks_follow(interval: int, tau: float) -> None:
     payoffs = np.array([[0.0, 1.0], [1.0, 8.0]])
-    learner = learner_of(configuration(num_actions=2, batch_size=4, target_update_interval=interval, tau=tau))
+    learner = learner_of(configuration({"num_actions": 2}, batch_size=4, target_update_interval=interval, tau=tau))
     pairs = learner.module[TEAM].get_target_network_pairs()
     assert len(pairs) == 2
     for step in range(1, 5):
@@ -184,6 +185,18 @@ def test_target_networks_follow(interval: int, tau: float) -> None:
                 expected = tau * value + (1 - tau) * then if step % interval == 0 else then
                 torch.testing.assert_close(now, expected)
     assert not any(value.requires_grad for _, target in pairs for value in target.parameters())
+
+
+@pytest.mark.parametrize("normalize_state", [True, False])
+def test_the_unit_of_the_state_does_not_matter_if_it_is_normalized(normalize_state: bool) -> None:
+    results = []
+    for scale, shift in ((1.0, 0.0), (100.0, 3.0)):
+        learner = learner_of(configuration({"state": True}, batch_size=6, normalize_state=normalize_state))
+        episodes = uneven_episodes()
+        state = np.random.default_rng(1).normal(size=(6, 7, 2)).astype(np.float32)
+        episodes["state"] = scale * np.where(episodes["filled"][..., None], state, 0.0) + shift
+        results.append([update(learner, episodes)["td_loss"] for _ in range(3)])
+    assert np.allclose(*results, rtol=1e-3) == normalize_state
 
 
 # ------------------------------------------------------------------ several learners
