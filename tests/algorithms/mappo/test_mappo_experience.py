@@ -10,6 +10,7 @@ import torch
 from loops import Loop
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 from small_envs import Village
+from test_teams_training import HEURISTIC
 
 from rllib_mamba import MAPPOConfig, MAPPORLModule
 
@@ -180,3 +181,18 @@ def test_a_restored_learner_makes_the_same_update() -> None:
     for name in ("actor_loss", "value_loss", "return_mean", "entropy_coefficient", "critic_learning_rate"):
         assert results["team"][name] == expected["team"][name], name
     assert 1e-5 < expected["team"]["entropy_coefficient"] < 1e-2
+
+
+@pytest.mark.parametrize("recurrent", [True, False])
+def test_a_heuristic_opponent_is_left_alone(recurrent: bool) -> None:
+    config = MAPPOConfig().preset("debug").environment(Village).training(recurrent=recurrent)
+    config.multi_agent(
+        policies={"hunter", "gatherer"}, policy_mapping_fn=lambda agent_id, *args, **kwargs: agent_id.split("_")[0]
+    )
+    loop = Loop(config.rl_module(rl_module_spec=HEURISTIC))
+    episodes = loop.collect()
+    for episode in episodes:
+        assert (np.array(episode.agent_episodes["hunter"].get_actions()) == 2).all()
+    results = loop.learn(episodes)
+    assert np.isfinite(results["gatherer"]["actor_loss"])
+    assert "actor_loss" not in results.get("hunter", {})
