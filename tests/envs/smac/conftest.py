@@ -59,9 +59,21 @@ class StarCraft:
     def crash(self, of: int = 1) -> None:
         """Kills one of the games, of which so many run."""
         # A program has no command line at the very moment it is started.
-        os.kill(self.wait_for(of)[0], signal.SIGKILL)
-        # A child that nobody has waited for yet is still listed, without a command line.
-        self.wait_for(of - 1)
+        game = self.wait_for(of)[0]
+        os.kill(game, signal.SIGKILL)
+        deadline = time.monotonic() + 60
+        while not _has_ended(game):
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
+
+def _has_ended(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    # Nobody has waited for it yet.
+    return state == "Z"
 
 
 @pytest.fixture
