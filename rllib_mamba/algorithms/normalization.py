@@ -1,4 +1,4 @@
-"""Numbers in units of their own running mean and deviation, and PopArt for values that a network learns in them."""
+"""Values in units of their own running mean and deviation, and PopArt for outputs that learn them."""
 
 from __future__ import annotations
 
@@ -8,34 +8,35 @@ import torch
 from torch import Tensor, nn
 
 DECAY = 0.99999
-"""Share of the old statistics that stays in an update. Source: the publication's code."""
+"""Share of the old statistics that stays in an update: all updates count alike. Source: the code of MAPPO."""
 LEAST_VARIANCE = 1e-2
-"""Source: the publication's code."""
+"""Source: the code of MAPPO."""
 
 Reduce = Callable[[Tensor], Tensor]
 """Adds up a tensor over all learners; the identity where there is only one."""
 
 
 class RunningNormalizer(nn.Module):
-    """Mean and deviation of values, or of the numbers of a state, over all updates so far.
+    """Mean and deviation of values over all updates so far.
 
     With `preserved` outputs it is PopArt (van Hasselt et al., 2016, arXiv 1602.07714): when the statistics change, the
     outputs are rescaled so that every value stays what it was in units of the reward. Otherwise the network follows by
     learning. Before the first update values are not changed; after it, what the untrained outputs give stands for the
-    mean, give or take. The publication updates at every gradient step; here it is once for every batch of experience,
-    so that values and targets are in the same units throughout an update.
+    mean, give or take.
 
     Args:
-        size: K statistics: 1 for all columns (agents, say) together, or N, one for each.
+        size: K statistics: 1 for all agents together, or N, one for each.
         preserved: the K linear outputs, with one value each, that are rescaled.
+        decay: share of the old statistics that stays in an update.
     """
 
     mean: Tensor
     variance: Tensor
     weight: Tensor
 
-    def __init__(self, size: int, preserved: Sequence[nn.Linear] = ()) -> None:
+    def __init__(self, size: int, preserved: Sequence[nn.Linear] = (), decay: float = DECAY) -> None:
         super().__init__()
+        self._decay = decay
         # In a tuple, so that the outputs are not submodules a second time.
         self._preserved = tuple(preserved)
         self.register_buffer("mean", torch.zeros(size))
@@ -58,10 +59,10 @@ class RunningNormalizer(nn.Module):
 
     @torch.no_grad()
     def update(self, targets: Tensor, mask: Tensor, reduce: Reduce | None = None) -> None:
-        """Takes a batch of experience into account.
+        """Takes the targets of a batch of experience into account.
 
         Args:
-            targets: (R, N), not normalised: value targets in units of the reward, or states.
+            targets: (R, N), in units of the reward.
             mask: (R, N) bool, which of them count; a statistic with none stays as it is.
             reduce: sums a tensor over the learners, so that all have the statistics of all.
         """
@@ -73,10 +74,10 @@ class RunningNormalizer(nn.Module):
         count, total, squares = (sums if reduce is None else reduce(sums)).unbind()
         batch_mean = total / count.clamp(min=1)
         batch_variance = squares / count.clamp(min=1) - batch_mean.square()
-        new_weight = torch.where(count > 0, 1 - DECAY, 0.0)
+        new_weight = torch.where(count > 0, 1 - self._decay, 0.0)
         old_weight, old_mean, old_deviation = (part.clone() for part in (self.weight, self.mean, self.deviation))
         self.weight.mul_(1 - new_weight).add_(new_weight)
-        share = new_weight / self.weight.clamp(min=1 - DECAY)
+        share = new_weight / self.weight.clamp(min=1 - self._decay)
         mean = old_mean + share * (batch_mean - old_mean)
         self.variance.copy_(
             (1 - share) * (self.variance + (old_mean - mean).square())

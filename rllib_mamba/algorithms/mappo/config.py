@@ -88,7 +88,9 @@ class MAPPOConfig(TeamAlgorithmConfig):
         self.gae_lambda = 0.95  # Lambda of the advantages; in [0, 1].
         self.clip_param = 0.2  # PPO's clip of the probability ratio; above 0.
         self.entropy_coeff: Schedule = 0.01  # Weight of the policy's entropy; at least 0, or a schedule.
-        self.value_normalization: str | None = "popart"  # "popart", "running" mean and deviation, or None.
+        self.value_normalization: str | None = (
+            "running"  # Mean and deviation; "popart" keeps values as they are; or None.
+        )
         self.value_clip_param: float | None = 0.2  # Clip of a value's change, in normalised units; above 0, or None.
         self.huber_delta: float | None = 10.0  # Error from which the value loss is linear; above 0, or None.
         self.normalize_advantages = True  # To zero mean and unit deviation over the batch.

@@ -36,5 +36,5 @@ RANGES = Ranges(
         "death_masking",
         "normalize_advantages",
     ),
-    choices={"value_normalization": ("popart", "running", None), "team_reward": ("mean", "sum")},
+    choices={"value_normalization": ("running", "popart", None), "team_reward": ("mean", "sum")},
 )

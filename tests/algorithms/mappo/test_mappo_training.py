@@ -167,7 +167,7 @@ class Continuous(Village):
     [
         ({"lr": 1e-4}, "lr=0.0001 has no effect on MAPPO: set actor_lr and critic_lr"),
         ({"minibatch_size": 128}, "minibatch_size=128 has no effect on MAPPO: set num_minibatches"),
-        ({"value_normalization": "batch"}, r"value_normalization='batch' .* 'popart', 'running', None"),
+        ({"value_normalization": "batch"}, r"value_normalization='batch' .* 'running', 'popart', None"),
         ({"huber_delta": -1.0}, r"huber_delta=-1.0 .* above 0, or None"),
         ({"num_epochs": 0}, "num_epochs=0 .* at least 1"),
         ({"entropy_coeff": [[10, 0.1]]}, "entropy_coeff=.* schedule .* from step 0 on"),
