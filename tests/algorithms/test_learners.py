@@ -124,7 +124,7 @@ def test_two_learners_make_the_update_of_one(
         assert_same(second, first)
         for name, value in expected.items():
             actual, wanted = without_key_bias(name, first[name]), without_key_bias(name, value)
-            np.testing.assert_allclose(actual, wanted, rtol=1e-4, atol=1e-5, err_msg=f"{phase}: {name}")
+            np.testing.assert_allclose(actual, wanted, rtol=1e-4, atol=5e-5, err_msg=f"{phase}: {name}")
     # Every parameter has moved by far more than that.
     for name, value in before.items():
         assert np.abs(expected[name] - value).max() > 1e-4, name
