@@ -27,16 +27,14 @@ class RunningNormalizer(nn.Module):
     Args:
         size: K statistics: 1 for all agents together, or N, one for each.
         preserved: the K linear outputs, with one value each, that are rescaled.
-        decay: share of the old statistics that stays in an update.
     """
 
     mean: Tensor
     variance: Tensor
     weight: Tensor
 
-    def __init__(self, size: int, preserved: Sequence[nn.Linear] = (), decay: float = DECAY) -> None:
+    def __init__(self, size: int, preserved: Sequence[nn.Linear] = ()) -> None:
         super().__init__()
-        self._decay = decay
         # In a tuple, so that the outputs are not submodules a second time.
         self._preserved = tuple(preserved)
         self.register_buffer("mean", torch.zeros(size))
@@ -74,10 +72,10 @@ class RunningNormalizer(nn.Module):
         count, total, squares = (sums if reduce is None else reduce(sums)).unbind()
         batch_mean = total / count.clamp(min=1)
         batch_variance = squares / count.clamp(min=1) - batch_mean.square()
-        new_weight = torch.where(count > 0, 1 - self._decay, 0.0)
+        new_weight = torch.where(count > 0, 1 - DECAY, 0.0)
         old_weight, old_mean, old_deviation = (part.clone() for part in (self.weight, self.mean, self.deviation))
         self.weight.mul_(1 - new_weight).add_(new_weight)
-        share = new_weight / self.weight.clamp(min=1 - self._decay)
+        share = new_weight / self.weight.clamp(min=1 - DECAY)
         mean = old_mean + share * (batch_mean - old_mean)
         self.variance.copy_(
             (1 - share) * (self.variance + (old_mean - mean).square())

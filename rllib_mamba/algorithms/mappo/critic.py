@@ -14,11 +14,6 @@ OUTPUT_GAIN = 0.01
 """Scale of the initial weights of the values: the first advantages are returns, not the noise of an untrained critic
 (the publication's code: 1)."""
 
-VALUE_DECAY = 0.9
-"""Share of the old statistics of value targets that stays when a batch of experience comes in: targets drift as long as
-values bootstrap each other, and statistics of the whole run would drown what tells one state from another. The
-publication's code keeps 0.99999 at every gradient step."""
-
 
 @dataclass(frozen=True)
 class CriticInputs:
@@ -89,7 +84,7 @@ class Critic(nn.Module):
         self.normalizer: RunningNormalizer | None = None
         if normalization is not None:
             preserved = self.network.outputs if normalization == "popart" else []
-            self.normalizer = RunningNormalizer(len(self.network.outputs), preserved, VALUE_DECAY)
+            self.normalizer = RunningNormalizer(len(self.network.outputs), preserved)
 
     def initial_state(self, batch_shape: tuple[int, ...]) -> Tensor:
         """The recurrent state (..., N, H) before an episode's first step."""
