@@ -52,7 +52,7 @@ HAS_DEATHS = ("flatland_5_agents", *GIVES_ACTION_MASKS)
 @pytest.fixture(scope="module", autouse=True)
 def starcraft(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """StarCraft II and SMAC are stood in for."""
-    stand_in = runpy.run_path(str(SMAC / "conftest.py"))
+    stand_in = runpy.run_path(str(SMAC / "installed_starcraft.py"))
     installed = stand_in["StarCraft"](tmp_path_factory.mktemp("smac") / "StarCraftII")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SC2PATH", str(installed.folder))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import StarCraft
+from installed_starcraft import StarCraft
 from ray.rllib.env.env_context import EnvContext
 
 from rllib_mamba.registry import make_environment
@@ -541,7 +541,7 @@ def packages(starcraft: StarCraft, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """Installs packages of which the texts of the files are given, in place of what stands in for SMAC."""
 
     def install(files: dict[str, str]) -> None:
-        from conftest import STAND_IN
+        from installed_starcraft import STAND_IN
 
         monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(STAND_IN)])
         monkeypatch.syspath_prepend(tmp_path)

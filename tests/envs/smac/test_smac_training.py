@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import STAND_IN, StarCraft
+from installed_starcraft import STAND_IN, StarCraft
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.tune.registry import register_env
 

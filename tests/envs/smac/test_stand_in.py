@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import StarCraft
+from installed_starcraft import StarCraft
 
 
 @pytest.fixture
