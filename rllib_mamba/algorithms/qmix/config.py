@@ -70,7 +70,7 @@ class QMIXConfig(TeamAlgorithmConfig):
         self.mixer: str | None = "qmix"  # "qmix"; "vdn" adds the values; None: each agent learns for itself.
         self.mixing_embedding_size = 32  # Width of the mixing network's hidden layer; at least 1.
         self.hypernetwork_hidden_size: int | None = 64  # Hidden layer of the weights' hypernetworks; None: linear.
-        self.normalize_state = True  # The mixer sees each number of the state by its mean and deviation so far.
+        self.normalize_state = True  # The mixer sees every state with mean 0 and deviation 1 over its numbers.
 
         # Learning.
         self.lr: Schedule = 5e-4  # Above 0, or a schedule by env steps.

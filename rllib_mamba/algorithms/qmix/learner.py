@@ -68,7 +68,6 @@ class QMIXLearner(TeamLearner):
     def _update_team(
         self, module_id: str, module: QMIXRLModule, config: QMIXConfig, episodes: dict[str, Tensor]
     ) -> Tensor:
-        module.update_state_statistics(episodes, self._sum_over_learners)
         outputs = module.forward_train(episodes)
         filled = episodes[FILLED][:, :-1]
         value = outputs[VALUE][:, :-1]

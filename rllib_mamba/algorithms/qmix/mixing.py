@@ -19,14 +19,25 @@ class MonotonicMixer(nn.Module):
         embedding_size: Width of the mixing network's hidden layer.
         hypernetwork_hidden_size: Width of the hidden layer of the hypernetworks that make weights; None for linear
             ones, as in the first version of the publication.
+        normalize_state: Whether the numbers of a state are shifted and scaled to mean 0 and deviation 1 (layer
+            normalisation; Ba et al., 2016, arXiv 1607.06450). Where there are one or two it would leave nothing of
+            them: they stay as they are.
     """
 
     def __init__(
-        self, num_agents: int, state_size: int, embedding_size: int, hypernetwork_hidden_size: int | None
+        self,
+        num_agents: int,
+        state_size: int,
+        embedding_size: int,
+        hypernetwork_hidden_size: int | None,
+        normalize_state: bool = False,
     ) -> None:
         super().__init__()
         self.num_agents = num_agents
         self.embedding_size = embedding_size
+        self.state_encoder: nn.Module = nn.Identity()
+        if normalize_state and state_size > 2:
+            self.state_encoder = nn.LayerNorm(state_size, elementwise_affine=False)
         self.hidden_weights = _hypernetwork(state_size, hypernetwork_hidden_size, num_agents * embedding_size)
         self.hidden_bias = nn.Linear(state_size, embedding_size)
         self.output_weights = _hypernetwork(state_size, hypernetwork_hidden_size, embedding_size)
@@ -34,6 +45,7 @@ class MonotonicMixer(nn.Module):
 
     def forward(self, values: Tensor, state: Tensor) -> Tensor:
         """Mixes the agents' values (..., N) in the global state (..., S) to the team's (...)."""
+        state = self.state_encoder(state)
         hidden_weights = self.hidden_weights(state).abs().unflatten(-1, (self.num_agents, self.embedding_size))
         hidden = functional.elu((values.unsqueeze(-2) @ hidden_weights).squeeze(-2) + self.hidden_bias(state))
         output_weights = self.output_weights(state).abs()

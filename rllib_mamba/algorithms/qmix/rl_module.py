@@ -16,7 +16,6 @@ from ray.rllib.utils.annotations import override
 from ray.rllib.utils.schedules.scheduler import Scheduler
 from torch import Tensor, nn
 
-from rllib_mamba.algorithms.normalization import Reduce, RunningNormalizer
 from rllib_mamba.algorithms.qmix.acting import (
     NO_OP,
     AgentNetwork,
@@ -27,7 +26,6 @@ from rllib_mamba.algorithms.qmix.acting import (
 )
 from rllib_mamba.algorithms.qmix.mixing import AdditiveMixer, MonotonicMixer
 from rllib_mamba.replay import layout
-from rllib_mamba.replay.team_episode_replay_buffer import FILLED
 from rllib_mamba.teams import columns
 
 ACTION_VALUES = "action_values"
@@ -49,8 +47,6 @@ class QMIXRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
 
     networks: AgentNetwork
     mixer: nn.Module | None
-    #: What the mixer and its target see states through.
-    state_normalizer: RunningNormalizer | None
 
     @override(RLModule)
     def setup(self) -> None:
@@ -69,16 +65,17 @@ class QMIXRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
             )
         )
         self.mixer = None
-        self.state_normalizer = None
         if options["mixer"] == "qmix":
             state_size = self.num_agents * observation_size
             if columns.STATE in space.spaces:
                 (state_size,) = _shape(space[columns.STATE])
             self.mixer = MonotonicMixer(
-                self.num_agents, state_size, options["mixing_embedding_size"], options["hypernetwork_hidden_size"]
+                self.num_agents,
+                state_size,
+                options["mixing_embedding_size"],
+                options["hypernetwork_hidden_size"],
+                options["normalize_state"],
             )
-            if options["normalize_state"]:
-                self.state_normalizer = RunningNormalizer(state_size)
         elif options["mixer"] == "vdn":
             self.mixer = AdditiveMixer()
 
@@ -92,7 +89,7 @@ class QMIXRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
     @override(InferenceOnlyAPI)
     def get_non_inference_attributes(self) -> list[str]:
         """What training needs and acting does not."""
-        return ["mixer", "state_normalizer", "_target_networks", "_target_mixer"]
+        return ["mixer", "_target_networks", "_target_mixer"]
 
     @override(RLModule)
     def get_initial_state(self) -> dict[str, np.ndarray]:
@@ -149,13 +146,6 @@ class QMIXRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
             actions = best_actions(values, self.legal_actions(batch))
         return {VALUE: self._mixed(self._target_mixer, values, actions, batch)}
 
-    def update_state_statistics(self, batch: dict[str, Any], reduce: Reduce | None = None) -> None:
-        """Takes the states of the episodes into the mean and deviation by which they are normalised."""
-        if self.state_normalizer is not None:
-            state = _mixing_state(batch)
-            filled = batch[FILLED].unsqueeze(-1).expand_as(state)
-            self.state_normalizer.update(state.flatten(0, 1), filled.flatten(0, 1), reduce)
-
     def legal_actions(self, batch: dict[str, Any]) -> Tensor:
         """Which actions count at each step of the episodes, (B, T + 1, N, A) bool."""
         return legal_actions(batch[layout.ALIVE], batch.get(layout.ACTION_MASK), self.networks.config.num_actions)
@@ -175,9 +165,9 @@ class QMIXRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
             return chosen
         terminated = batch[layout.TERMINATED]
         ended = torch.cat([torch.zeros_like(terminated[:, :1]), terminated[:, :-1]], dim=1)
-        state = _mixing_state(batch)
-        if self.state_normalizer is not None:
-            state = self.state_normalizer.normalize(state)
+        state = batch.get(layout.STATE)
+        if state is None:
+            state = batch[layout.OBSERVATION].flatten(start_dim=-2)
         # An agent that has ended adds nothing; one that waits does: its value is what it will do later.
         return mixer(chosen * ~ended, state)
 
@@ -185,12 +175,6 @@ class QMIXRLModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
 def taken_actions(batch: dict[str, Any]) -> Tensor:
     """The actions of the episodes, (B, T + 1, N) int64; `NO_OP` of agents that did not act."""
     return torch.where(batch[layout.ALIVE], batch[layout.ACTION], NO_OP)
-
-
-def _mixing_state(batch: dict[str, Any]) -> Tensor:
-    """What the mixer sees, (B, T + 1, S): the global state, or the observations of all agents."""
-    state = batch.get(layout.STATE)
-    return batch[layout.OBSERVATION].flatten(start_dim=-2) if state is None else state
 
 
 def _last_value(schedule: Any) -> float:

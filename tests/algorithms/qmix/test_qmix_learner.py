@@ -29,7 +29,7 @@ class Spaces(MultiAgentEnv):
         self.possible_agents = self.agents = ["a", "b"]
         space: gym.Space = gym.spaces.Box(-np.inf, np.inf, (2,), np.float32)
         num_actions = config.get("num_actions", 3)
-        self.infos = {"__common__": {"state": np.zeros(2, np.float32)}} if config.get("state") else {}
+        self.infos = {"__common__": {"state": np.zeros(4, np.float32)}} if config.get("state") else {}
         if config.get("masks"):
             space = gym.spaces.Dict({"observation": space, "action_mask": gym.spaces.MultiBinary(num_actions)})
         self.observation_spaces = dict.fromkeys(self.agents, space)
@@ -193,8 +193,8 @@ def test_the_unit_of_the_state_does_not_matter_if_it_is_normalized(normalize_sta
     for scale, shift in ((1.0, 0.0), (100.0, 3.0)):
         learner = learner_of(configuration({"state": True}, batch_size=6, normalize_state=normalize_state))
         episodes = uneven_episodes()
-        state = np.random.default_rng(1).normal(size=(6, 7, 2)).astype(np.float32)
-        episodes["state"] = scale * np.where(episodes["filled"][..., None], state, 0.0) + shift
+        state = np.random.default_rng(1).normal(size=(6, 7, 4)).astype(np.float32)
+        episodes["state"] = scale * state + shift
         results.append([update(learner, episodes)["td_loss"] for _ in range(3)])
     assert np.allclose(*results, rtol=1e-3) == normalize_state
 

@@ -185,7 +185,7 @@ def test_every_team_mixes_its_own(build: Callable) -> None:
     config.environment(env_config={"masks": True}).multi_agent(
         policies={"hunter", "gatherer"}, policy_mapping_fn=lambda agent_id, *args, **kwargs: agent_id.split("_")[0]
     )
-    algorithm = build(config.env_runners(num_env_runners=1))
+    algorithm = build(config)
     before = weights(algorithm)
     steps_until_learning(algorithm)
     result = algorithm.train()
