@@ -19,14 +19,14 @@ config = (
         gamma=0.95,
         horizon=15,
         loss_scales={"reconstruction": 5.0},
-        world_model_updates=25,
-        agent_updates=8,
+        world_model_updates=40,
+        agent_updates=4,
         num_epochs=3,
         update_every=100,
         min_steps_before_learning=500,
-        actor_lr=[[0, 1e-3], [6_000, 5e-4], [20_000, 3e-4]],
+        actor_lr=[[0, 1e-3], [8_000, 5e-4], [20_000, 1e-4]],
         critic_lr=1e-3,
-        entropy_coeff=[[0, 0.03], [4_000, 0.01], [8_000, 0.003], [20_000, 0.001]],
+        entropy_coeff=[[0, 0.03], [8_000, 0.01], [20_000, 0.003]],
     )
     .reporting(metrics_num_episodes_for_smoothing=50, min_sample_timesteps_per_iteration=100)
     .debugging(seed=0)
