@@ -14,6 +14,7 @@ USED = [
     ("ray.rllib.core.learner.learner", "self._weights_seq_no =", "algorithms/team_learner.py"),
     ("ray.rllib.core.learner.learner", "self._learner_index =", "algorithms/team_learner.py"),
     ("ray.rllib.core.learner.torch.torch_learner", "def _make_modules_ddp_if_necessary", "algorithms/team_learner.py"),
+    ("ray.rllib.core.learner.learner", "self._learner_connector =", "algorithms/mappo/learner.py"),
     ("ray.rllib.core.learner.learner", "def _log_trainable_parameters", "algorithms/team_learner.py"),
     ("ray.rllib.algorithms.algorithm_config", "self._rl_module_spec", "algorithms/team_config.py"),
     ("ray.rllib.algorithms.algorithm_config", "self._is_frozen =", "algorithms/team_config.py"),
