@@ -73,6 +73,8 @@ class TeamAlgorithm(Algorithm):
                 from_worker_or_learner_group=self.learner_group,
                 policies=self.config.trained_teams,
                 inference_only=True,
+                # RLlib leaves out env runners that have not answered to the last weights, by default without waiting.
+                timeout_seconds=self.config.sample_timeout_s,
             )
 
     def _sample(self, max_env_steps: int | None = None) -> list[MultiAgentEpisode]:

@@ -1,5 +1,6 @@
 """A fixed seed gives the same run twice."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from interrupted_run import ITERATIONS_AFTER, ITERATIONS_BEFORE
-from runs import afterwards_of, assert_different, assert_same, learner_results, symbol_game, weights
+from runs import acting_weights, afterwards_of, assert_different, assert_same, learner_results, symbol_game, weights
 
 from rllib_mamba import MAMBA, MAMBAConfig
 
@@ -57,3 +58,18 @@ def test_another_process_gives_the_same_run(killed_run: Path, build: Callable) -
     assert_same(weights(algorithm), expected["weights"])
     for name, value in expected["learners"].items():
         assert numbers[f"{ITERATIONS - 1}/{name}"] == value, name
+
+
+def test_env_runners_that_answer_late_act_with_the_newest_weights(build: Callable) -> None:
+    # One step of collecting to an iteration.
+    algorithm = build(with_runners(2).reporting(min_sample_timesteps_per_iteration=1))
+    while not (algorithm.update_schedule.cycles_done and algorithm.update_schedule.cycles_due):
+        algorithm.train()
+    # As a busy machine does: they have not answered yet when the next weights are due.
+    algorithm.env_runner_group.foreach_env_runner_async(lambda env_runner: time.sleep(1), tag="set_state")
+    algorithm.train()
+    wanted = weights(algorithm)
+    for acting in acting_weights(algorithm):
+        assert acting
+        for name, value in acting.items():
+            np.testing.assert_array_equal(value, wanted[name], err_msg=name)
