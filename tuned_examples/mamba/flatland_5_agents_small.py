@@ -28,6 +28,7 @@ config = (
     .training(
         shared_reward=False,
         normalize_reward_loss=False,
+        weigh_by_continuation=False,
         loss_scales={"reward": 10.0},
         entropy_coeff=[[0, 0.05], [30_000, 0.02], [100_000, 0.005]],
     )
