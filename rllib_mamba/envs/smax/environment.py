@@ -24,8 +24,8 @@ class SMAXEnv(MultiAgentEnv):
     health, averaged over them, and `won_battle_bonus` for a battle won.
     A unit that dies has terminated: its last observation comes with its termination.
     `infos["__common__"]` holds the `state` (S,) float32 of all units, and at the last step of a battle
-    `episode_metrics`: `won` (all enemies dead, an ally alive), `episode_length` in steps, and the fractions
-    `enemies_killed` and `allies_alive`.
+    `episode_metrics`: `won` (all enemies dead, an ally alive), `episode_length` in steps, the fractions
+    `enemies_killed` and `allies_alive`, and `team_return`, the sum of the rewards, whoever was there to get them.
 
     Environments of one process with the same settings step together: `step_async` hands in actions, the first
     `step_wait` carries out the steps of all that have handed in theirs; `step` is both.
@@ -39,7 +39,7 @@ class SMAXEnv(MultiAgentEnv):
         ImportError: jaxmarl is not installed.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}  # noqa: RUF012 (as gymnasium declares it)
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012 (as gymnasium declares it)
     render_mode = "rgb_array"
 
     def __init__(self, config: Mapping[str, Any] | None = None) -> None:
@@ -60,6 +60,7 @@ class SMAXEnv(MultiAgentEnv):
         self._stream_index = (getattr(config, "worker_index", 0) or 0, getattr(config, "vector_index", 0) or 0)
         self._seat = Seat(batch, self._key(self.settings.seed), self.settings.max_steps)
         self._living: list[int] = []
+        self._team_return = 0.0
         self._view: View | None = None
         self._renderer: Any = None
 
@@ -70,6 +71,7 @@ class SMAXEnv(MultiAgentEnv):
         super().reset(seed=seed)
         self._view = view = self._seat.begin(None if seed is None else self._key(seed))
         self._living = list(range(self._simulation.num_allies))
+        self._team_return = 0.0
         return self._observe(view)
 
     def step(self, action_dict: Mapping[str, int]) -> _StepResult:
@@ -100,6 +102,7 @@ class SMAXEnv(MultiAgentEnv):
     def step_wait(self) -> _StepResult:
         """What came of the step that was handed in."""
         self._view = view = self._seat.wait()
+        self._team_return += view.reward
         names = self.possible_agents
         acted = self._living
         observations, infos = self._observe(view)
@@ -146,6 +149,7 @@ class SMAXEnv(MultiAgentEnv):
             "episode_length": view.steps,
             "enemies_killed": 1 - sum(enemies) / len(enemies),
             "allies_alive": sum(allies) / len(allies),
+            "team_return": self._team_return,
         }
 
     def _key(self, seed: int | None) -> np.ndarray:

@@ -139,11 +139,11 @@ def test_battles_won_and_lost():
             "episode_length": len(steps),
             "enemies_killed": pytest.approx(killed / 3),
             "allies_alive": pytest.approx(survivors / 3),
+            "team_return": pytest.approx(sum(max(step[1].values()) for step in steps)),
         }
         # The same for everybody, whoever did it: the mean damage, and 1 for a battle won.
-        total = sum(max(step[1].values()) for step in steps)
         assert all(len(set(step[1].values())) == 1 for step in steps)
-        assert total == pytest.approx(np.mean(1 - health[3:]) + metrics["won"], abs=1e-5)
+        assert metrics["team_return"] == pytest.approx(np.mean(1 - health[3:]) + metrics["won"], abs=1e-5)
         won += metrics["won"] == 1
         lost += killed < 3
         if won and lost:
@@ -183,6 +183,7 @@ def test_time_limit_is_no_end():
         "episode_length": 6,
         "enemies_killed": 0.0,
         "allies_alive": 1.0,
+        "team_return": 0.0,
     }
 
 
