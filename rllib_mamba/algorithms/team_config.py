@@ -107,6 +107,13 @@ class TeamAlgorithmConfig(AlgorithmConfig):
             kwargs["callbacks_class"] = [*self.own_callbacks, *(c for c in given if c not in self.own_callbacks)]
         return super().callbacks(**kwargs)
 
+    def _set_given(self, arguments: Mapping[str, Any]) -> Self:
+        """Sets those options of a `training` method that were given, from its `locals()`."""
+        for name, value in arguments.items():
+            if name not in ("self", "kwargs", "__class__") and value is not NotProvided:
+                setattr(self, name, value)
+        return self
+
     def preset(self, name: str) -> Self:
         """Sets many options at once.
 

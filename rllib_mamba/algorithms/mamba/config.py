@@ -187,15 +187,9 @@ class MAMBAConfig(TeamAlgorithmConfig):
         Returns:
             This configuration, changed.
         """
-        given = {
-            name: value
-            for name, value in locals().items()
-            if name not in ("self", "kwargs", "__class__") and value is not NotProvided
-        }
+        given = locals()
         super().training(**kwargs)
-        for name, value in given.items():
-            setattr(self, name, value)
-        return self
+        return self._set_given(given)
 
     @override(TeamAlgorithmConfig)
     def preset(self, name: str) -> Self:

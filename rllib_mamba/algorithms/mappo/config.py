@@ -139,21 +139,15 @@ class MAPPOConfig(TeamAlgorithmConfig):
         """Sets the training options.
 
         Their meaning, range and source stand beside their defaults in `MAPPOConfig.__init__` and in
-        `docs/options.md`. `gamma`, `num_epochs`, `train_batch_size_per_learner` and RLlib's further training options
-        are taken as well.
+        `docs/options_mappo.md`. `gamma`, `num_epochs`, `train_batch_size_per_learner` and RLlib's further training
+        options are taken as well.
 
         Returns:
             This configuration, changed.
         """
-        given = {
-            name: value
-            for name, value in locals().items()
-            if name not in ("self", "kwargs", "__class__") and value is not NotProvided
-        }
+        given = locals()
         super().training(**kwargs)
-        for name, value in given.items():
-            setattr(self, name, value)
-        return self
+        return self._set_given(given)
 
     @override(TeamAlgorithmConfig)
     def validate(self) -> None:

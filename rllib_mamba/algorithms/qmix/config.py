@@ -137,20 +137,14 @@ class QMIXConfig(TeamAlgorithmConfig):
         """Sets the training options.
 
         Their meaning, range and source stand beside their defaults in `QMIXConfig.__init__` and in
-        `docs/options.md`. `lr`, `gamma`, `grad_clip` and RLlib's further training options are taken as well.
+        `docs/options_qmix.md`. `lr`, `gamma`, `grad_clip` and RLlib's further training options are taken as well.
 
         Returns:
             This configuration, changed.
         """
-        given = {
-            name: value
-            for name, value in locals().items()
-            if name not in ("self", "kwargs", "__class__") and value is not NotProvided
-        }
+        given = locals()
         super().training(**kwargs)
-        for name, value in given.items():
-            setattr(self, name, value)
-        return self
+        return self._set_given(given)
 
     @override(TeamAlgorithmConfig)
     def validate(self) -> None:
