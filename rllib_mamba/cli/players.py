@@ -111,7 +111,7 @@ class _Player:
             ) from error
         video = None
         if self._video_dir is not None:
-            video = write_video(episode.frames, self._video_dir, f"seed_{seed:06d}")
+            video = write_video(episode.frames, self._video_dir, f"seed_{seed:06d}", episode.frames_per_second)
             episode = dataclasses.replace(episode, frames=[])
         return Played(episode, _team_return(self._config, episode), video)
 

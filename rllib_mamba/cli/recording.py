@@ -13,6 +13,8 @@ from ray.rllib.env.wrappers.pettingzoo_env import ParallelPettingZooEnv, Petting
 from rllib_mamba.cli.errors import CommandError, one_line
 
 SINGLE_AGENT = "agent"
+FRAMES_PER_SECOND = 20.0
+"""Of the videos of environments whose metadata has no `render_fps`."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Episode:
     length: int
     metrics: dict[str, float]
     frames: list[np.ndarray] = field(default_factory=list)
+    frames_per_second: float = FRAMES_PER_SECOND
 
 
 class EpisodeLog:
@@ -49,7 +52,9 @@ class EpisodeLog:
     def finished(self) -> Episode:
         """The recorded episode."""
         assert self._seed is not None
-        return Episode(self._seed, dict(self._returns), self._length, self._metrics, self._frames)
+        return Episode(
+            self._seed, dict(self._returns), self._length, self._metrics, self._frames, self._frames_per_second
+        )
 
     def begin(self, seed: int | None) -> int | None:
         """Called before a reset with the seed asked for; returns the one to use."""
@@ -69,6 +74,7 @@ class EpisodeLog:
         frame = drawn.render()
         if self.with_frames:
             self._frames.append(_checked_frame(frame))
+            self._frames_per_second = float((environment.metadata or {}).get("render_fps") or FRAMES_PER_SECOND)
 
     def step(self, rewards: Mapping[Any, float], infos: Mapping[Any, Any], ended: bool) -> None:
         """Called after a step with the rewards by agent."""
@@ -87,6 +93,7 @@ class EpisodeLog:
         self._length = 0
         self._metrics: dict[str, float] = {}
         self._frames: list[np.ndarray] = []
+        self._frames_per_second = FRAMES_PER_SECOND
         self._ended = False
 
 

@@ -8,8 +8,6 @@ import numpy as np
 
 from rllib_mamba.cli.errors import CommandError, UsageError, one_line
 
-FRAMES_PER_SECOND = 20
-
 
 def check_video(folder: Path) -> None:
     """Raises UsageError where imageio is missing, CommandError where `folder` cannot be made."""
@@ -21,7 +19,7 @@ def check_video(folder: Path) -> None:
         raise CommandError(f"the folder for videos {folder} cannot be made ({error.strerror}).") from error
 
 
-def write_video(frames: Sequence[np.ndarray], folder: Path, name: str) -> Path:
+def write_video(frames: Sequence[np.ndarray], folder: Path, name: str, frames_per_second: float) -> Path:
     """Writes `frames`, each (height, width, 3) uint8, into `folder`; returns the file.
 
     Raises CommandError where it cannot be written.
@@ -31,10 +29,10 @@ def write_video(frames: Sequence[np.ndarray], folder: Path, name: str) -> Path:
     try:
         if importlib.util.find_spec("imageio_ffmpeg") is not None:
             path = folder / f"{name}.mp4"
-            imageio.mimwrite(path, [_even(frame) for frame in frames], fps=FRAMES_PER_SECOND, macro_block_size=1)
+            imageio.mimwrite(path, [_even(frame) for frame in frames], fps=frames_per_second, macro_block_size=1)
         else:
             path = folder / f"{name}.gif"
-            imageio.mimwrite(path, list(frames), duration=1000 / FRAMES_PER_SECOND)
+            imageio.mimwrite(path, list(frames), duration=1000 / frames_per_second)
     except (OSError, ValueError, RuntimeError) as error:
         raise CommandError(f"the video {path} cannot be written: {one_line(str(error))}") from error
     return path

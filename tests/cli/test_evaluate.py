@@ -116,6 +116,8 @@ def test_videos(trained: Callable, rllib: Callable, tmp_path: Path) -> None:
     # One picture of every state: of the first and after every step.
     assert abs(len(frames) - (result["episodes"][0]["length"] + 1)) <= 1
     assert frames.std() > 0
+    # As fast as the environment says.
+    assert imageio.immeta(video)["fps"] == gym.make("CartPole-v1").metadata["render_fps"]
 
 
 def test_bootstrap_interval_covers_the_mean_as_often_as_it_says() -> None:
