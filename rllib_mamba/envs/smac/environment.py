@@ -288,7 +288,8 @@ class SMACEnv(MultiAgentEnv):
         decided = outcome.over and not outcome.timed_out
         alive = outcome.situation.alive
         terminateds = {names[index]: decided or not bool(alive[index]) for index in acted}
-        truncateds = {name: outcome.timed_out and not terminated for name, terminated in terminateds.items()}
+        # Not the agents' own flags: RLlib would take each for an end of that agent.
+        truncateds = dict.fromkeys(terminateds, False)
         terminateds["__all__"], truncateds["__all__"] = decided, outcome.timed_out
         if outcome.over:
             self._crashes_in_a_row = 0
@@ -303,7 +304,7 @@ class SMACEnv(MultiAgentEnv):
         # What happened in this step is not known: nobody is said to have died, and nothing to have been gained.
         observations, infos = self._observe(situation)
         flags = dict.fromkeys([*observations, "__all__"], False)
-        truncateds = dict.fromkeys(flags, True)
+        truncateds = {**flags, "__all__": True}
         return observations, dict.fromkeys(observations, 0.0), flags, truncateds, infos
 
     def _episode_metrics(self, outcome: Outcome) -> dict[str, float]:

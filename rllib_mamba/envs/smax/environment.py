@@ -109,7 +109,8 @@ class SMAXEnv(MultiAgentEnv):
         terminated, truncated = bool(view.terminated), bool(view.truncated)
         survived = [index for index in acted if view.alive[index]]
         terminateds = {names[index]: terminated or index not in survived for index in acted}
-        truncateds = {name: truncated and not terminateds[name] for name in terminateds}
+        # Not the agents' own flags: RLlib would take each for an end of that agent.
+        truncateds = dict.fromkeys(terminateds, False)
         terminateds["__all__"], truncateds["__all__"] = terminated, truncated
         if terminated or truncated:
             infos["__common__"]["episode_metrics"] = self._episode_metrics(view)

@@ -165,7 +165,7 @@ def test_the_limit_truncates(make: Make, starcraft: StarCraft, limits: dict[str,
     env = make(continuing_episode=continuing)
     _, _, terminateds, truncateds, infos = play(env, wait).last
     assert not any(terminateds.values())
-    assert truncateds == {"ally_0": True, "ally_1": True, "ally_2": True, "__all__": True}
+    assert truncateds == {"ally_0": False, "ally_1": False, "ally_2": False, "__all__": True}
     metrics = infos["__common__"]["episode_metrics"]
     assert (metrics["won"], metrics["timed_out"], metrics["episode_length"]) == (0, 1, 4)
     # The next one is counted by itself.
@@ -333,7 +333,7 @@ def test_a_crash_truncates_the_battle_and_the_next_one_has_a_new_game(
         observations, rewards, terminateds, truncateds, infos = env.step(dict.fromkeys(env.possible_agents, STOP))
     assert not any(terminateds.values())
     assert terminateds.keys() == truncateds.keys() == {*env.possible_agents, "__all__"}
-    assert all(truncateds.values())
+    assert truncateds == {**dict.fromkeys(env.possible_agents, False), "__all__": True}
     assert set(rewards.values()) == {0.0}
     for agent in env.possible_agents:
         np.testing.assert_array_equal(observations[agent], seen[0][agent])

@@ -177,7 +177,7 @@ def test_time_limit_is_no_end():
     for number in range(6):
         _, _, terminateds, truncateds, infos = player.step()
         assert not any(terminateds.values())
-        assert set(truncateds.values()) == {number == 5}
+        assert truncateds == {**dict.fromkeys(player.env.possible_agents, False), "__all__": number == 5}
     assert infos["__common__"]["episode_metrics"] == {
         "won": 0.0,
         "episode_length": 6,
