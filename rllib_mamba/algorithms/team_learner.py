@@ -10,7 +10,11 @@ import torch
 from ray.rllib.core.learner.learner import Learner
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.utils.annotations import override
+from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
+from ray.rllib.utils.schedules.scheduler import Scheduler
 from torch import Tensor, nn
+
+from rllib_mamba.algorithms.team_config import Schedule
 
 
 class TeamLearner(TorchLearner):
@@ -25,6 +29,7 @@ class TeamLearner(TorchLearner):
         super().__init__(**kwargs)
         self._seed = int(np.random.SeedSequence(self.config.seed).generate_state(1)[0])
         self._num_updates = 0
+        self._entropy_schedules: dict[str, Scheduler] = {}
 
     @override(TorchLearner)
     def _make_modules_ddp_if_necessary(self) -> None:
@@ -52,9 +57,24 @@ class TeamLearner(TorchLearner):
 
     @override(Learner)
     def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
-        """Logs the numbers of parameters: RLlib does so once, which leaves NaN for every later iteration."""
+        """Moves the entropy schedules on with the env steps, and logs the numbers of parameters.
+
+        RLlib logs them once, which leaves NaN for every later iteration.
+        """
         super().before_gradient_based_update(timesteps=timesteps)
         self._log_trainable_parameters()
+        for schedule in self._entropy_schedules.values():
+            schedule.update(timestep=timesteps.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0))
+
+    def _schedule_entropy(self, module_id: str, coefficient: Schedule) -> None:
+        """Makes a module's entropy coefficient follow the env steps."""
+        self._entropy_schedules[module_id] = Scheduler(
+            fixed_value_or_schedule=coefficient, framework=self.framework, device=self._device
+        )
+
+    def _entropy_coefficient(self, module_id: str) -> float:
+        """What the schedule of a module says now."""
+        return float(self._entropy_schedules[module_id].get_current_value())
 
     def _average_gradients(self, network: nn.Module) -> None:
         """Replaces every gradient by its mean over the learners, in one exchange."""

@@ -10,8 +10,6 @@ import torch
 from ray.rllib.core.learner.learner import Learner
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.utils.annotations import override
-from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
-from ray.rllib.utils.schedules.scheduler import Scheduler
 from torch import Tensor, nn
 
 from rllib_mamba.algorithms.mamba.config import MAMBAConfig
@@ -57,7 +55,6 @@ class MAMBALearner(TeamLearner):
         super().__init__(**kwargs)
         self._num_actor_minibatches: dict[str, int] = defaultdict(int)
         self._reward_units: dict[str, RewardUnit] = defaultdict(RewardUnit)
-        self._entropy_schedules: dict[str, Scheduler] = {}
         self._phase = WORLD_MODEL_PHASE
 
     @override(TorchLearner)
@@ -67,9 +64,7 @@ class MAMBALearner(TeamLearner):
         if not isinstance(module, MAMBARLModule):
             return
         assert config is not None
-        self._entropy_schedules[module_id] = Scheduler(
-            fixed_value_or_schedule=config.entropy_coeff, framework=self.framework, device=self._device
-        )
+        self._schedule_entropy(module_id, config.entropy_coeff)
         for name in OPTIMIZED_NETWORKS:
             parameters = list(_network(module, name).parameters())
             learning_rate = getattr(config, f"{name}_lr")
@@ -103,13 +98,6 @@ class MAMBALearner(TeamLearner):
         """
         self._phase = phase
         return super().update(*args, **kwargs)
-
-    @override(Learner)
-    def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
-        """Moves the entropy schedules on with the env steps."""
-        super().before_gradient_based_update(timesteps=timesteps)
-        for schedule in self._entropy_schedules.values():
-            schedule.update(timestep=timesteps.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0))
 
     @override(TorchLearner)
     def _update(self, batch: dict[str, Any], **kwargs: Any) -> tuple[Any, Any, Any]:
@@ -154,7 +142,7 @@ class MAMBALearner(TeamLearner):
         start = infer_start_states(world_model, sequence, self.sampler)
         rollout = imagine(world_model, actor, start, config.horizon, self.sampler)
         minibatches = self._num_actor_minibatches[module_id]
-        scheduled = float(self._entropy_schedules[module_id].get_current_value())
+        scheduled = self._entropy_coefficient(module_id)
         progress, metrics = agent_update(
             actor,
             module.critic,

@@ -8,11 +8,8 @@ from typing import Any
 
 import torch
 from ray.rllib.connectors.learner import AddOneTsToEpisodesAndTruncate
-from ray.rllib.core.learner.learner import Learner
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.utils.annotations import override
-from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
-from ray.rllib.utils.schedules.scheduler import Scheduler
 from torch import Tensor, nn
 
 from rllib_mamba.algorithms.mappo.config import MAPPOConfig
@@ -35,10 +32,6 @@ class MAPPOLearner(TeamLearner):
     episode. With several learners each takes its share of the episodes; statistics and averages are over all of them.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._entropy_schedules: dict[str, Scheduler] = {}
-
     @override(TorchLearner)
     def build(self) -> None:
         """Builds modules, optimizers and the learner connectors."""
@@ -53,9 +46,7 @@ class MAPPOLearner(TeamLearner):
         if not isinstance(module, MAPPORLModule):
             return
         assert config is not None
-        self._entropy_schedules[module_id] = Scheduler(
-            fixed_value_or_schedule=config.entropy_coeff, framework=self.framework, device=self._device
-        )
+        self._schedule_entropy(module_id, config.entropy_coeff)
         for name, network in ((ACTOR, module.networks), (CRITIC, module.critic)):
             parameters = list(network.parameters())
             self.register_optimizer(
@@ -66,13 +57,6 @@ class MAPPOLearner(TeamLearner):
                 params=parameters,
                 lr_or_lr_schedule=getattr(config, f"{name}_lr"),
             )
-
-    @override(Learner)
-    def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
-        """Moves the entropy schedules on with the env steps."""
-        super().before_gradient_based_update(timesteps=timesteps)
-        for schedule in self._entropy_schedules.values():
-            schedule.update(timestep=timesteps.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0))
 
     @override(TorchLearner)
     def _update(self, batch: dict[str, Any], **kwargs: Any) -> tuple[Any, Any, Any]:
@@ -93,7 +77,7 @@ class MAPPOLearner(TeamLearner):
             module,
             ReturnOptions(config.gamma, config.gae_lambda, config.shared_reward, config.death_masking),
         )
-        entropy_coefficient = float(self._entropy_schedules[module_id].get_current_value())
+        entropy_coefficient = self._entropy_coefficient(module_id)
         self._log(module_id, {"entropy_coefficient": entropy_coefficient, **_metrics(experience)})
         if critic.normalizer is not None:
             critic.normalizer.update(
