@@ -24,7 +24,8 @@ MAMBA = ["train", "--algo", "MAMBA", "--env", "symbol_game", "--preset", "debug"
 
 def results(folder: Path) -> list[dict[str, Any]]:
     [file] = folder.glob("*/result.json")
-    return [json.loads(line) for line in file.read_text().splitlines()]
+    # The last line may be half written while a trial runs.
+    return [json.loads(line) for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
 
 def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
