@@ -62,6 +62,7 @@ ENVIRONMENTS = {
     "flatland_20_agents": _FLATLAND,
     **{f"smax_{scenario}": _smax(scenario) for scenario in _SMAX_SCENARIOS},
     **{f"smac_{map_name}": _smac(map_name) for map_name in _SMAC_MAPS},
+    "level_based_foraging": EnvironmentEntry("rllib_mamba.envs.level_based_foraging:ForagingEnv"),
     "symbol_game": EnvironmentEntry("rllib_mamba.envs.symbol_game:SymbolGame"),
 }
 

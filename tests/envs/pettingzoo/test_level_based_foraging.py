@@ -1,6 +1,5 @@
-"""The example of an environment of the user's own, with the real game."""
+"""Level-based foraging, with the real game."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,8 @@ pytest.importorskip("lbforaging")
 
 import gymnasium as gym
 
-SPECIFIER = "level_based_foraging:ForagingEnv"
+SPECIFIER = "level_based_foraging"
 NAME = "Foraging-5x5-2p-1f-v3"
-
-
-@pytest.fixture(autouse=True)
-def in_the_folder_of_the_example(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[3] / "examples"))
 
 
 def make(**settings: Any) -> Any:
@@ -70,7 +64,7 @@ def test_settings_of_the_game():
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_it_is_trained_under_a_name_of_the_users():
-    from level_based_foraging import ForagingEnv
+    from rllib_mamba.envs.level_based_foraging import ForagingEnv
 
     register_env("foraging", ForagingEnv)
     config = MAMBAConfig().environment("foraging", env_config={"name": NAME}).preset("debug").debugging(seed=0)

@@ -1,8 +1,4 @@
-"""Level-based foraging (pip install lbforaging), a gymnasium environment of tuples, for RLlib. In this folder:
-
-rllib train --algo MAMBA --env level_based_foraging:ForagingEnv --preset small --stop-timesteps 50000
-rllib train --algo PPO --env level_based_foraging:ForagingEnv -c env_config.name=Foraging-10x10-4p-3f-v3
-"""
+"""Level-based foraging (pip install lbforaging), a gymnasium environment of tuples, as a `MultiAgentEnv` of RLlib."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +13,12 @@ from ray.rllib.env.multi_agent_env import MultiAgentEnv
 class ForagingEnv(MultiAgentEnv):
     """Players of several levels collect food together.
 
-    `config` holds the `name` of a map, which says its size, players and food, and settings that differ from it.
+    Observations of a player: (3 * (food + players),) float32. Actions: 0 none, 1 to 4 moves, 5 load.
+
+    Args:
+        config: `name` of a map of lbforaging, which says its size, players and food, and settings that differ from it.
+
+    Source: Papoudakis et al., 2021, arXiv 2006.07869.
     """
 
     def __init__(self, config: Mapping[str, Any] | None = None) -> None:
@@ -32,11 +33,13 @@ class ForagingEnv(MultiAgentEnv):
     def reset(
         self, *, seed: int | None = None, options: Any = None
     ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
+        """Begins an episode."""
         observations, _ = self.game.reset(seed=seed)
         self.food = self.game.field.sum()
         return self._by_agent(observations), {}
 
     def step(self, action_dict: Mapping[str, int]) -> tuple[dict[str, Any], ...]:
+        """One step of all players."""
         actions = [int(action_dict[agent]) for agent in self.agents]
         observations, rewards, over, _, _ = self.game.step(actions)
         # The game does not tell the end of the food from the end of the time.
