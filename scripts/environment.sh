@@ -2,7 +2,7 @@
 # RLLIB_MAMBA_VENV is where it is (default .venv), PYTHON the interpreter it is made with.
 
 VENV=${RLLIB_MAMBA_VENV:-.venv}
-TEST_EXTRAS=flatland,pettingzoo,reports,smax,test,dev
+TEST_EXTRAS=flatland,pettingzoo,reports,smax,tune,test,dev
 
 find_python() {
     local candidate
