@@ -1,0 +1,36 @@
+"""MAMBA on SMAX's 8m: eight marines against eight.
+
+The settings that were found for smax_3m, with schedules as long as this budget and rewards that count further ahead,
+since battles last longer. Nothing was tuned for this scenario.
+
+Expected: not measured here.
+Budget: 50,000 env steps on an ordinary computer; time not measured.
+
+    rllib example run mamba/smax_8m
+"""
+
+from rllib_mamba import MAMBAConfig
+
+config = (
+    MAMBAConfig()
+    .environment("smax_8m")
+    .preset("small")
+    .env_runners(num_envs_per_env_runner=8)
+    .training(
+        gamma=0.97,
+        horizon=15,
+        loss_scales={"reconstruction": 5.0},
+        world_model_updates=40,
+        agent_updates=4,
+        num_epochs=3,
+        update_every=100,
+        min_steps_before_learning=500,
+        actor_lr=[[0, 1e-3], [20_000, 5e-4], [50_000, 1e-4]],
+        critic_lr=1e-3,
+        entropy_coeff=[[0, 0.03], [20_000, 0.01], [50_000, 0.003]],
+    )
+    .reporting(metrics_num_episodes_for_smoothing=50, min_sample_timesteps_per_iteration=100)
+    .debugging(seed=0)
+)
+
+stop = {"num_env_steps_sampled_lifetime": 50_000}

@@ -1,0 +1,28 @@
+"""QMIX on simple_spread: three agents cover three landmarks without running into each other.
+
+MPE's game from PettingZoo (`mpe2`), 25 steps. The fine-tuned values of Hu et al. (2021) for StarCraft, made for few
+env steps: an update for every episode on batches of 32, and exploration that has nearly ended when MAMBA's budget
+has. Nothing was tuned.
+
+Expected: not measured here.
+Budget: 500,000 env steps, ten times MAMBA's; time not measured.
+
+    rllib example run qmix/simple_spread
+"""
+
+from rllib_mamba import QMIXConfig
+
+config = (
+    QMIXConfig()
+    .environment("pettingzoo:mpe2.simple_spread_v3")
+    .preset("finetuned")
+    .training(
+        batch_size=32,
+        update_every=1,
+        target_update_interval=100,
+        epsilon=[[0, 1.0], [50_000, 0.05]],
+    )
+    .debugging(seed=0)
+)
+
+stop = {"num_env_steps_sampled_lifetime": 500_000}

@@ -1,0 +1,27 @@
+"""QMIX on SMAX's smacv2_5_units: five units of any type on each side, drawn for every battle.
+
+The fine-tuned values of Hu et al. (2021) for StarCraft, made for few env steps: an update for every battle on batches
+of 32, and exploration that has nearly ended when MAMBA's budget has. Nothing was tuned for this scenario.
+
+Expected: not measured here.
+Budget: 1,000,000 env steps, ten times MAMBA's; time not measured.
+
+    rllib example run qmix/smax_smacv2_5_units
+"""
+
+from rllib_mamba import QMIXConfig
+
+config = (
+    QMIXConfig()
+    .environment("smax_smacv2_5_units")
+    .preset("finetuned")
+    .training(
+        batch_size=32,
+        update_every=1,
+        target_update_interval=100,
+        epsilon=[[0, 1.0], [100_000, 0.05]],
+    )
+    .debugging(seed=0)
+)
+
+stop = {"num_env_steps_sampled_lifetime": 1_000_000}
