@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -69,6 +70,9 @@ ENVIRONMENTS = {
 FAMILIES: dict[str, Callable[[str], EnvironmentEntry]] = {"smax_": _smax, "smac_": _smac}
 """Prefixes of names that also stand for scenarios and maps of the user's own, registered with jaxmarl or smac."""
 
+_being_made: ContextVar[frozenset[str]] = ContextVar("_being_made", default=frozenset())
+"""Registered names whose environments are being made, by the code that runs now."""
+
 ALGORITHMS = {
     "MAMBA": "rllib_mamba.algorithms.mamba:MAMBA",
     "MAPPO": "rllib_mamba.algorithms.mappo:MAPPO",
@@ -131,8 +135,13 @@ def make_environment(specifier: EnvSpecifier, env_context: EnvContext) -> Any:
     """
     if not isinstance(specifier, str):
         return specifier(env_context)
-    if _global_registry.contains(ENV_CREATOR, specifier):
-        return _global_registry.get(ENV_CREATOR, specifier)(env_context)
+    if specifier not in _being_made.get() and _global_registry.contains(ENV_CREATOR, specifier):
+        # What is registered under a name may be made of what we know by the same name.
+        token = _being_made.set(_being_made.get() | {specifier})
+        try:
+            return _global_registry.get(ENV_CREATOR, specifier)(env_context)
+        finally:
+            _being_made.reset(token)
     if specifier in ENVIRONMENTS or specifier.startswith(tuple(FAMILIES)):
         return _make_own_environment(specifier, env_context)
     if specifier.startswith(PETTINGZOO_PREFIX):

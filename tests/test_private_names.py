@@ -10,7 +10,7 @@ USED = [
     ("ray.rllib.env.multi_agent_env_runner", "self._weights_seq_no =", "algorithms/team_algorithm.py"),
     ("ray.rllib.env.multi_agent_env_runner", "self._needs_initial_reset =", "teams/env_runner.py"),
     ("ray.rllib.env.env_runner", "self._seed", "teams/env_runner.py"),
-    ("ray.rllib.env.vector.sync_vector_multi_agent_env", "self._infos =", "curriculum/tasks.py"),
+    ("ray.rllib.env.vector.sync_vector_multi_agent_env", "self._infos =", "teams/metrics.py"),
     ("ray.rllib.core.learner.learner", "self._weights_seq_no =", "algorithms/team_learner.py"),
     ("ray.rllib.core.learner.learner", "self._learner_index =", "algorithms/team_learner.py"),
     ("ray.rllib.core.learner.torch.torch_learner", "def _make_modules_ddp_if_necessary", "algorithms/team_learner.py"),
@@ -18,6 +18,7 @@ USED = [
     ("ray.rllib.core.learner.learner", "def _log_trainable_parameters", "algorithms/team_learner.py"),
     ("ray.rllib.algorithms.algorithm_config", "self._rl_module_spec", "algorithms/team_config.py"),
     ("ray.rllib.algorithms.algorithm_config", "self._is_frozen =", "algorithms/team_config.py"),
+    ("ray.rllib.algorithms.algorithm_config", "self._env_to_module_connector =", "cli/environments.py"),
     ("ray.data._internal.cluster_autoscaler.util", "def is_autoscaling_enabled", "algorithms/resources.py"),
     ("ray._private.worker", "_worker_logs_enabled", "cli/cluster.py"),
 ]

@@ -1,3 +1,4 @@
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,16 @@ def test_forms_of_an_environment(specifier: Any):
     env = make(specifier, num_agents=4)
     assert isinstance(env, SymbolGame)
     assert len(env.possible_agents) == 4
+
+
+def test_a_name_may_be_registered_for_what_it_stands_for_anyway():
+    register_env("symbol_game", partial(registry.make_environment, "symbol_game"))
+    try:
+        assert isinstance(make("symbol_game"), SymbolGame)
+        # Twice: nothing is remembered of the first time.
+        assert isinstance(make("symbol_game"), SymbolGame)
+    finally:
+        registry.register()
 
 
 class KeepsContext(SymbolGame):

@@ -6,6 +6,8 @@ from typing import Any
 import gymnasium as gym
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.connectors.connector_v2 import ConnectorV2
+from ray.rllib.connectors.env_to_module import FlattenObservations
 from ray.rllib.env.env_context import EnvContext
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 from ray.tune.registry import ENV_CREATOR, _global_registry, register_env
@@ -13,6 +15,7 @@ from ray.tune.registry import ENV_CREATOR, _global_registry, register_env
 from rllib_mamba import registry
 from rllib_mamba.algorithms.team_config import TeamAlgorithmConfig
 from rllib_mamba.cli.errors import UsageError, did_you_mean, one_line
+from rllib_mamba.teams.metrics import EpisodeMetricsCallback
 
 SHARED_MODULE = "shared_policy"
 
@@ -24,16 +27,16 @@ _REGISTERED_PREFIX = "rllib_mamba/"
 def set_environment(config: AlgorithmConfig, name: str) -> str | None:
     """Sets the environment `name` on `config`; returns a line about what else had to be set, or None.
 
-    Agents of a multi-agent environment share one module where an algorithm of RLlib is told nothing else. Raises
-    UsageError for an unknown environment, or one whose package is missing.
+    Where an algorithm of RLlib is told nothing else, agents of a multi-agent environment share one module, and
+    observations that its default networks do not take are flattened. Raises UsageError for an unknown environment, or
+    one whose package is missing.
     """
     if isinstance(config, TeamAlgorithmConfig):
         config.environment(env=name)
         return None
     if is_gymnasium_id(name):
         config.environment(env=name)
-        return None
-    if ":" in name:
+    elif ":" in name:
         config.environment(env=_registered(name))
     elif name in registry.environment_names() or _global_registry.contains(ENV_CREATOR, name):
         config.environment(env=name)
@@ -45,7 +48,18 @@ def set_environment(config: AlgorithmConfig, name: str) -> str | None:
             f"unknown environment {name!r}.{did_you_mean(name, known)} Ours: "
             f"{', '.join(registry.environment_names())}; others are a gymnasium id, module:Class or pettingzoo:module."
         )
-    return _share_one_module(config, name)
+    return _fit_to_defaults(config, name)
+
+
+def report_episode_metrics(config: AlgorithmConfig) -> None:
+    """Makes an algorithm of RLlib report what a multi-agent environment gives as `episode_metrics`, as ours do."""
+    if isinstance(config, TeamAlgorithmConfig) or not config.is_multi_agent:
+        return
+    given = config.callbacks_class
+    given = list(given) if isinstance(given, list | tuple) else [given]
+    # RLlib's old API stack calls its callbacks with other arguments.
+    if config.enable_env_runner_and_connector_v2 and EpisodeMetricsCallback not in given:
+        config.callbacks([*given, EpisodeMetricsCallback])
 
 
 def make_user_environment(config: AlgorithmConfig, env_config: dict[str, Any]) -> Any:
@@ -95,7 +109,8 @@ def is_gymnasium_id(name: str) -> bool:
     return True
 
 
-def _share_one_module(config: AlgorithmConfig, name: str) -> str | None:
+def _fit_to_defaults(config: AlgorithmConfig, name: str) -> str | None:
+    """One module for all agents and flat observations, where needed and nothing else is set."""
     try:
         environment = make_user_environment(config, dict(config.env_config))
     except Exception as error:
@@ -103,13 +118,39 @@ def _share_one_module(config: AlgorithmConfig, name: str) -> str | None:
             f"the environment {name} cannot be made: {type(error).__name__}: {one_line(str(error))}"
         ) from error
     try:
-        is_multi_agent = isinstance(environment, MultiAgentEnv)
+        several = isinstance(environment, MultiAgentEnv)
+        flatten = not all(map(_is_taken_by_default_networks, _observation_spaces(environment)))
     finally:
         environment.close()
-    if not is_multi_agent or config.is_multi_agent:
-        return None
-    config.multi_agent(policies={SHARED_MODULE}, policy_mapping_fn=_shared_module)
-    return f"The agents of {name} share one module, {SHARED_MODULE}; a file with `config` can map them otherwise."
+    notes = []
+    if several and not config.is_multi_agent:
+        config.multi_agent(policies={SHARED_MODULE}, policy_mapping_fn=_shared_module)
+        notes.append(
+            f"The agents of {name} share one module, {SHARED_MODULE}; a file with `config` can map them otherwise."
+        )
+    if flatten and config.enable_env_runner_and_connector_v2 and config._env_to_module_connector is None:
+        config.env_runners(env_to_module_connector=_flatten_agents if several else _flatten)
+        notes.append("Observations are flattened for the networks (RLlib's FlattenObservations).")
+    return "\n".join(notes) or None
+
+
+def _observation_spaces(environment: Any) -> list[gym.Space]:
+    if isinstance(environment, MultiAgentEnv):
+        return [environment.get_observation_space(agent) for agent in environment.possible_agents]
+    return [environment.observation_space]
+
+
+def _is_taken_by_default_networks(space: gym.Space) -> bool:
+    """Whether it is a vector or an image."""
+    return isinstance(space, gym.spaces.Box) and len(space.shape) in (1, 3)
+
+
+def _flatten(env: Any, spaces: Any, device: Any) -> ConnectorV2:
+    return FlattenObservations()
+
+
+def _flatten_agents(env: Any, spaces: Any, device: Any) -> ConnectorV2:
+    return FlattenObservations(multi_agent=True)
 
 
 def _shared_module(agent_id: Any, episode: Any = None, **kwargs: Any) -> str:

@@ -17,7 +17,7 @@ from ray.tune.schedulers import SCHEDULER_IMPORT, TrialScheduler, create_schedul
 
 from rllib_mamba import registry
 from rllib_mamba.cli.checkpoint import read_checkpoint
-from rllib_mamba.cli.environments import set_environment
+from rllib_mamba.cli.environments import report_episode_metrics, set_environment
 from rllib_mamba.cli.errors import CommandError, UsageError, did_you_mean, one_line
 from rllib_mamba.cli.options import (
     DEFAULT_CHECKPOINT_FREQUENCY,
@@ -116,6 +116,7 @@ def apply_options(experiment: Experiment, options: TrainOptions) -> None:
     elif config.log_level == AlgorithmConfig().log_level:
         # RLlib's warnings are about its own deprecations for the most part, and its errors come as exceptions as well.
         config.debugging(log_level="CRITICAL")
+    report_episode_metrics(config)
     if config.env is None and not config.is_offline and not options.resume:
         raise UsageError("--env is missing: name the environment to train on.")
     experiment.stop = _stop(experiment, options)

@@ -3,58 +3,44 @@
 import contextlib
 import runpy
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
-from ray.tune import CheckpointConfig, RunConfig, TuneConfig
+from ray.tune import RunConfig, TuneConfig
 
-from rllib_mamba.cli.environments import set_environment
 from rllib_mamba.cli.errors import CommandError, UsageError, one_line
-from rllib_mamba.cli.experiment import Experiment, apply_options, get_algorithm
+from rllib_mamba.cli.experiment import Experiment, apply_options
+from rllib_mamba.cli.old_yaml import experiments_from_yaml
 from rllib_mamba.cli.options import TrainOptions
-from rllib_mamba.cli.settings import apply_settings, parse_stop
-
-_OLD_SETTINGS = {
-    "num_sgd_iter": "num_epochs",
-    "sgd_minibatch_size": "minibatch_size",
-    "num_envs_per_worker": "num_envs_per_env_runner",
-    "evaluation_num_workers": "evaluation_num_env_runners",
-    "num_gpus": "num_gpus_per_learner",
-    "model": "model_config",
-}
-_OLD_KEYS = {
-    "run",
-    "env",
-    "stop",
-    "config",
-    "checkpoint_config",
-    "num_samples",
-    "checkpoint_freq",
-    "checkpoint_at_end",
-    "keep_checkpoints_num",
-    "local_dir",
-    "storage_path",
-}
+from rllib_mamba.cli.settings import parse_stop
 
 
-def experiment_from_file(file: Path, options: TrainOptions) -> Experiment:
-    """Builds the experiment that `file` describes, overridden by the command line.
+def experiments_from_file(file: Path, options: TrainOptions) -> list[Experiment]:
+    """Builds the experiments that `file` describes, overridden by the command line.
+
+    Of several `--experiment-name` chooses one.
 
     Raises UsageError where the file is no experiment, CommandError where it cannot be run.
     """
     if not file.is_file():
         raise UsageError(f"there is no file {file}.")
     if file.suffix in (".yaml", ".yml"):
-        experiment = _from_yaml(file)
+        experiments = experiments_from_yaml(file)
     elif file.suffix == ".py":
-        experiment = _from_python(file)
+        experiments = [_from_python(file)]
     else:
         raise UsageError(f"{file} is neither Python (.py) nor YAML (.yaml).")
-    apply_options(experiment, options)
-    return experiment
+    if len(experiments) > 1 and options.experiment_name:
+        names = [experiment.name for experiment in experiments]
+        if options.experiment_name not in names:
+            raise UsageError(f"--experiment-name: {file} holds the experiments {', '.join(names)}: choose one of them.")
+        experiments = [experiments[names.index(options.experiment_name)]]
+    for experiment in experiments:
+        apply_options(experiment, options)
+    return experiments
 
 
 def _from_python(file: Path) -> Experiment:
@@ -64,7 +50,7 @@ def _from_python(file: Path) -> Experiment:
     except SystemExit as error:
         raise CommandError(f"{file} ended with exit code {error.code} before it defined `config`.") from error
     except Exception as error:
-        raise CommandError(f"{file} fails: {type(error).__name__}: {one_line(str(error))}") from error
+        raise CommandError(f"{_place(file, error)}: {type(error).__name__}: {_what(file, error)}") from error
     config = defined.get("config")
     if not isinstance(config, AlgorithmConfig):
         found = "does not" if config is None else f"defines a {type(config).__name__}, it should"
@@ -82,49 +68,18 @@ def _from_python(file: Path) -> Experiment:
     return experiment
 
 
-def _from_yaml(file: Path) -> Experiment:
-    try:
-        content = yaml.safe_load(file.read_text())
-    except yaml.YAMLError as error:
-        raise UsageError(f"{file} is not YAML: {one_line(str(error))}") from error
-    if not isinstance(content, dict) or len(content) != 1 or not isinstance(next(iter(content.values())), dict):
-        raise UsageError(f"{file}: expected one experiment: its name, and under it `run`, `env`, `stop`, `config`.")
-    [(name, body)] = content.items()
-    unknown = set(body) - _OLD_KEYS
-    if unknown:
-        raise UsageError(f"{file}: {', '.join(sorted(unknown))} is not understood; known are {', '.join(_OLD_KEYS)}.")
-    if "run" not in body:
-        raise UsageError(f"{file}: `run`, the name of the algorithm, is missing.")
-    algorithm = get_algorithm(body["run"])
-    experiment = Experiment(algorithm, algorithm.get_default_config(), ["file", str(file)])
-    settings = {_OLD_SETTINGS.get(key, key): value for key, value in (body.get("config") or {}).items()}
-    environment = body.get("env") or settings.pop("env", None)
-    if settings.pop("framework", "torch") != "torch":
-        raise UsageError(f"{file}: only the framework torch is supported.")
-    apply_settings(experiment.config, settings, option=str(file))
-    if environment:
-        note = set_environment(experiment.config, environment)
-        experiment.notes += [note] if note else []
-    experiment.stop = parse_stop(body.get("stop") or {}, f"{file}: stop")
-    experiment.run_config = RunConfig(
-        name=str(name),
-        storage_path=body.get("storage_path") or body.get("local_dir"),
-        checkpoint_config=_old_checkpoint_config(body),
-    )
-    experiment.tune_config = TuneConfig(num_samples=body.get("num_samples", 1))
-    return experiment
+def _place(file: Path, error: Exception) -> str:
+    """The file, and its last line that had a part in the error."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    if isinstance(error, SyntaxError) and error.filename == str(file):
+        lines.append(error.lineno)
+    return f"{file}, line {lines[-1]}" if lines else f"{file} fails"
 
 
-def _old_checkpoint_config(body: Mapping[str, Any]) -> CheckpointConfig | None:
-    values = dict(body.get("checkpoint_config") or {})
-    for old, new in (
-        ("checkpoint_freq", "checkpoint_frequency"),
-        ("checkpoint_at_end", "checkpoint_at_end"),
-        ("keep_checkpoints_num", "num_to_keep"),
-    ):
-        if old in body:
-            values[new] = body[old]
-    return CheckpointConfig(**values) if values else None
+def _what(file: Path, error: Exception) -> str:
+    # The place is named already.
+    own = isinstance(error, SyntaxError) and error.filename == str(file)
+    return one_line(error.msg if own else str(error))
 
 
 def _checked(file: Path, defined: Mapping[str, Any], name: str, kind: type) -> Any:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from rllib_mamba.cli import cluster
 from rllib_mamba.cli.environments import environment_name
-from rllib_mamba.cli.errors import UsageError
+from rllib_mamba.cli.errors import INTERRUPTED, UsageError
 from rllib_mamba.cli.experiment import Experiment, check_writable, experiment_from_options
-from rllib_mamba.cli.files import experiment_from_file
+from rllib_mamba.cli.files import experiments_from_file
 from rllib_mamba.cli.local_run import run_locally
 from rllib_mamba.cli.loggers import logger_callbacks
 from rllib_mamba.cli.options import TrainOptions
@@ -25,18 +25,33 @@ def train(options: TrainOptions, file: Path | None = None) -> int:
     # Tune forgets registered names when a cluster that this process started is shut down.
     register()
     _check_combinations(options)
-    experiment = experiment_from_file(file, options) if file else experiment_from_options(options)
+    experiments = experiments_from_file(file, options) if file else [experiment_from_options(options)]
+    for experiment in experiments:
+        _check(experiment, options)
+    own_cluster = cluster.start_ray(options)
+    codes = []
+    for experiment in experiments:
+        codes.append(_train_one(experiment, options, own_cluster))
+        if codes[-1] == INTERRUPTED:
+            break
+    return max(codes)
+
+
+def _check(experiment: Experiment, options: TrainOptions) -> None:
+    """Finds what is wrong before a cluster is started."""
     if options.as_test and not return_criteria(experiment.stop):
         raise UsageError("--as-test needs --stop-reward: the return that counts as passed.")
     logger_callbacks(options, experiment.name)
     check_writable(experiment.storage, experiment.name)
-    in_process = bool(options.no_tune or options.local_mode)
     if options.resume:
         check_resumable(experiment)
     else:
-        # Settings that the algorithm refuses are found here, before a cluster is started.
+        # Settings that the algorithm refuses are found here.
         cluster.requested_bundles(experiment.algorithm, experiment.config)
-    own_cluster = cluster.start_ray(options)
+
+
+def _train_one(experiment: Experiment, options: TrainOptions, own_cluster: bool) -> int:
+    in_process = bool(options.no_tune or options.local_mode)
     if not (options.resume or options.local_mode):
         _fit(experiment, options, own_cluster, in_process)
     print(_headline(experiment, options), *experiment.notes, sep="\n", flush=True)

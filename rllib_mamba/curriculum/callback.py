@@ -10,7 +10,7 @@ from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS
 
 from rllib_mamba.curriculum.curriculum import CURRICULUM_KEY, EPISODE_RETURN, Curriculum
 from rllib_mamba.curriculum.sharing import SharedCurriculum, sampler_of
-from rllib_mamba.curriculum.tasks import episode_metrics
+from rllib_mamba.teams.metrics import episode_metrics
 
 
 class CurriculumCallback(RLlibCallback):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from rllib_mamba.curriculum.curriculum import Curriculum, Task
@@ -38,19 +37,6 @@ def check_tasks(curriculum: Curriculum, environment: Any) -> None:
             raise ValueError(
                 f"The task {name!r} of the curriculum cannot be used with this environment: {error}"
             ) from error
-
-
-def episode_metrics(vector_env: Any, env_index: int) -> Mapping[str, float]:
-    """What a sub-environment gave as `episode_metrics` at the last step of its episode.
-
-    A `TeamEnv` remembers it. RLlib keeps what an environment's infos say of all agents out of its episodes, so that of
-    other environments is read where they are.
-    """
-    remembered = getattr(vector_env.envs[env_index].unwrapped, "episode_metrics", None)
-    if isinstance(remembered, Mapping):
-        return remembered
-    common = vector_env._infos[env_index].get("__common__") or {}
-    return common.get("episode_metrics") or {}
 
 
 def _name(environment: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ray.rllib.callbacks.callbacks import RLlibCallback
@@ -20,14 +20,16 @@ class TeamMetricsCallback(RLlibCallback):
     """Logs every agent's return and the environment's own metrics, averaged over the episodes RLlib averages over."""
 
     def on_episode_end(self, *, env_runner: Any, metrics_logger: Any, env: Any, env_index: int, **kwargs: Any) -> None:
-        team_env = env.envs[env_index].unwrapped
-        # The window of RLlib's own episode metrics.
-        episodes = env_runner.config.metrics_num_episodes_for_smoothing
-        window = max(1, math.ceil(episodes / (env_runner.config.num_env_runners or 1)))
-        for agent, value in team_env.agent_returns.items():
-            metrics_logger.log_value((AGENT_RETURNS, str(agent)), value, reduce="mean", window=window)
-        for name, value in team_env.episode_metrics.items():
-            metrics_logger.log_value((EPISODE_METRICS, name), value, reduce="mean", window=window)
+        returns = env.envs[env_index].unwrapped.agent_returns
+        _log_means(env_runner, metrics_logger, AGENT_RETURNS, {str(agent): value for agent, value in returns.items()})
+        _log_means(env_runner, metrics_logger, EPISODE_METRICS, episode_metrics(env, env_index))
+
+
+class EpisodeMetricsCallback(RLlibCallback):
+    """Logs the environment's own metrics for an algorithm without teams, under the same names."""
+
+    def on_episode_end(self, *, env_runner: Any, metrics_logger: Any, env: Any, env_index: int, **kwargs: Any) -> None:
+        _log_means(env_runner, metrics_logger, EPISODE_METRICS, episode_metrics(env, env_index))
 
 
 class DropModelOutputsCallback(RLlibCallback):
@@ -41,3 +43,24 @@ class DropModelOutputsCallback(RLlibCallback):
         for episode in samples:
             for team_episode in episode.agent_episodes.values():
                 team_episode.extra_model_outputs = {}
+
+
+def episode_metrics(vector_env: Any, env_index: int) -> Mapping[str, float]:
+    """What a sub-environment gave as `episode_metrics` at the last step of its episode.
+
+    A `TeamEnv` remembers it. RLlib keeps what an environment's infos say of all agents out of its episodes, so that of
+    other environments is read where they are.
+    """
+    remembered = getattr(vector_env.envs[env_index].unwrapped, "episode_metrics", None)
+    if isinstance(remembered, Mapping):
+        return remembered
+    common = vector_env._infos[env_index].get("__common__") or {}
+    return common.get("episode_metrics") or {}
+
+
+def _log_means(env_runner: Any, metrics_logger: Any, group: str, values: Mapping[str, float]) -> None:
+    # The window of RLlib's own episode metrics.
+    episodes = env_runner.config.metrics_num_episodes_for_smoothing
+    window = max(1, math.ceil(episodes / (env_runner.config.num_env_runners or 1)))
+    for name, value in values.items():
+        metrics_logger.log_value((group, name), value, reduce="mean", window=window)

@@ -1,13 +1,11 @@
-import runpy
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
-from rllib_mamba.cli.examples import examples_folder, find_examples
+from rllib_mamba.cli.examples import examples_folder
 
 EXAMPLE = "mamba/flatland_5_agents_small"
 
@@ -15,7 +13,9 @@ EXAMPLE = "mamba/flatland_5_agents_small"
 def test_examples_are_listed_with_what_they_are(rllib: Callable) -> None:
     listed = rllib("example", "list", "-f", "flatland_5").out
 
-    assert any(line.startswith(f"{EXAMPLE} ") and "Flatland" in line for line in listed.splitlines())
+    [line] = [line for line in listed.splitlines() if line.startswith(f"{EXAMPLE} ")]
+    assert "100,000 env steps" in line
+    assert "MAMBA on Flatland with five trains" in line
     assert rllib("example", "list", "-f", "no such thing").code == 1
 
 
@@ -26,15 +26,39 @@ def test_an_example_is_printed_as_it_is(rllib: Callable) -> None:
     assert printed.out == (examples_folder() / f"{EXAMPLE}.py").read_text()
 
 
-@pytest.mark.parametrize("name", [example.name for example in find_examples()])
-def test_every_example_is_a_documented_experiment(name: str) -> None:
-    [example] = [example for example in find_examples() if example.name == name]
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Makes the examples a folder of one, with the given text."""
 
-    defined = runpy.run_path(str(example.file))
+    def example(text: str) -> Path:
+        file = tmp_path / "examples" / "mamba" / "game.py"
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+        monkeypatch.setattr("rllib_mamba.cli.examples.examples_folder", lambda: tmp_path / "examples")
+        return file
 
-    assert example.summary
-    assert isinstance(defined["config"], AlgorithmConfig)
-    assert defined["stop"]
+    return example
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ('"""A game."""\n\nconfig = MAMBAConfig()\n', ", line 3: NameError: name 'MAMBAConfig' is not defined"),
+        ('"""A game."""\n\nconfig = (\n', ", line 3: SyntaxError: '(' was never closed"),
+        ('"""A game."""\n\nstop = {}\n', " does not define `config`"),
+    ],
+)
+def test_a_broken_example_names_the_file_and_the_line(text: str, where: str, broken: Callable, rllib: Callable) -> None:
+    file = broken(text)
+
+    listed, ran = rllib("example", "list"), rllib("example", "run", "mamba/game")
+
+    assert listed.code == 0
+    assert "mamba/game" in listed.out
+    assert ("broken" in listed.out) == ("SyntaxError" in where)
+    assert ran.code in (1, 2)
+    assert f"{file}{where}" in ran.error
+    assert len(ran.error.splitlines()) == 1
 
 
 def test_an_example_is_run_with_other_settings(cluster: None, rllib: Callable, tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ The map is the paper's (35 x 35, three cities, malfunctions). Unlike in the pape
 branches only, on scales near one, its actions that make no difference are masked, it learns from its own reward, and
 coming closer to the target earns ten times as much.
 
-Budget: 100,000 env steps on two processor cores. What it reaches, and in what time, is in `docs/benchmarks.md`.
+Expected: 0.80 of the trains arrive, over 100 maps never trained on, in 37 minutes on one thread (`docs/benchmarks.md`).
+Budget: 100,000 env steps on two processor cores.
 
     rllib train file tuned_examples/mamba/flatland_5_agents_small.py
 """
