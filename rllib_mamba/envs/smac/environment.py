@@ -43,9 +43,9 @@ class SMACEnv(MultiAgentEnv):
     Observation: (O,) float32, SMAC's. Actions: 0 is for the dead, 1 stops, 2 to 5 move north, south, east, west, 6 and
     up attack the enemy (a medivac: heal the ally) of that number less 6. `action_mask` (A,) int8 in a unit's info tells
     which are legal; another one counts as a stop.
-    The reward is the team's, given to every unit that acts.
-    A unit that dies has terminated: its last observation comes with its termination. The limit on the steps of a battle
-    truncates it, whatever `continuing_episode` says.
+    The reward is the team's, given to every unit. As in SMAC, a unit that dies stays until the battle is over: it sees
+    nothing but zeros, can only do nothing, and shares in the reward. The limit on the steps of a battle truncates it,
+    whatever `continuing_episode` says.
     `infos["__common__"]` holds the `state` (S,) float32, and at the last step of a battle `battle_statistics` (see the
     method) and `episode_metrics`: `won`, `timed_out`, `dead_allies`, `dead_enemies`, `episode_length` in steps,
     `team_return` and `restarts`, how many crashes there were so far.
@@ -94,7 +94,7 @@ class SMACEnv(MultiAgentEnv):
         self._seeds = self._seed_stream()
         self._game: Game | None = None
         self._situation: Situation | None = None
-        self._acting: list[int] = []
+        self._fighting = False
         self._nothing_played = False
         self._crashes_in_a_row = 0
         self._statistics = BattleStatistics()
@@ -121,7 +121,7 @@ class SMACEnv(MultiAgentEnv):
         if not self._nothing_played:
             self._situation = self._begin_battle()
         assert self._situation is not None
-        self._acting = list(range(len(self.possible_agents)))
+        self._fighting = True
         self._steps = 0
         self._return = 0.0
         return self._observe(self._situation)
@@ -131,11 +131,11 @@ class SMACEnv(MultiAgentEnv):
 
         Raises:
             RuntimeError: there is no battle, it is over, or this environment was closed.
-            ValueError: a living unit is given no action, or one that does not exist.
+            ValueError: a unit is given no action, or one that does not exist.
             StarCraftError: the game crashed too often in a row.
         """
         self._check_open()
-        if not self._acting or self._game is None or self._situation is None:
+        if not self._fighting or self._game is None or self._situation is None:
             raise RuntimeError("the battle is over (or none was begun): call reset()")
         actions = self._game_actions(action_dict, self._situation.action_masks)
         self._nothing_played = False
@@ -152,8 +152,7 @@ class SMACEnv(MultiAgentEnv):
 
     def example_reset(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """What `reset` might give, without launching a game."""
-        everybody = list(range(len(self.possible_agents)))
-        return self._observe(example_situation(self._info), everybody)
+        return self._observe(example_situation(self._info))
 
     def render(self) -> np.ndarray:
         """The battle from above, (512, 512, 3) uint8; works without a display.
@@ -252,7 +251,7 @@ class SMACEnv(MultiAgentEnv):
 
     def _end_game(self) -> None:
         self._nothing_played = False
-        self._acting = []
+        self._fighting = False
         if self._game is not None:
             self._game.close()
             self._game = None
@@ -264,32 +263,29 @@ class SMACEnv(MultiAgentEnv):
     # ------------------------------------------------------------------ the parts of a step
 
     def _game_actions(self, action_dict: Mapping[str, int], masks: np.ndarray) -> list[int]:
-        actions = [NO_OPERATION] * len(masks)
-        for index in self._acting:
-            agent = self.possible_agents[index]
+        actions = []
+        for agent, mask in zip(self.possible_agents, masks, strict=True):
             action = action_dict.get(agent)
-            if action is None or not 0 <= action < masks.shape[1]:
-                raise ValueError(f"{agent} needs an action from 0 to {masks.shape[1] - 1}, got {action!r}")
-            actions[index] = int(action) if masks[index, action] else STOP
+            if action is None or not 0 <= action < len(mask):
+                raise ValueError(f"{agent} needs an action from 0 to {len(mask) - 1}, got {action!r}")
+            instead = STOP if mask[STOP] else NO_OPERATION
+            actions.append(int(action) if mask[action] else instead)
         return actions
 
-    def _observe(
-        self, situation: Situation, indices: list[int] | None = None
-    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        indices = self._acting if indices is None else indices
-        names = self.possible_agents
-        infos: dict[str, Any] = {names[index]: {"action_mask": situation.action_masks[index]} for index in indices}
+    def _observe(self, situation: Situation) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        agents = self.possible_agents
+        infos: dict[str, Any] = {
+            agent: {"action_mask": mask} for agent, mask in zip(agents, situation.action_masks, strict=True)
+        }
         infos["__common__"] = {"state": situation.state}
-        return {names[index]: situation.observations[index] for index in indices}, infos
+        return dict(zip(agents, situation.observations, strict=True)), infos
 
     def _results(self, outcome: Outcome) -> _StepResult:
-        acted, names = self._acting, self.possible_agents
         observations, infos = self._observe(outcome.situation)
         decided = outcome.over and not outcome.timed_out
-        alive = outcome.situation.alive
-        terminateds = {names[index]: decided or not bool(alive[index]) for index in acted}
+        terminateds = dict.fromkeys(self.possible_agents, decided)
         # Not the agents' own flags: RLlib would take each for an end of that agent.
-        truncateds = dict.fromkeys(terminateds, False)
+        truncateds = dict.fromkeys(self.possible_agents, False)
         terminateds["__all__"], truncateds["__all__"] = decided, outcome.timed_out
         if outcome.over:
             self._crashes_in_a_row = 0
@@ -297,11 +293,11 @@ class SMACEnv(MultiAgentEnv):
             infos["__common__"]["episode_metrics"] = self._episode_metrics(outcome)
             infos["__common__"]["battle_statistics"] = self.battle_statistics()
             self._save_replay_if_it_is_time()
-        self._acting = [] if outcome.over else [index for index in acted if alive[index]]
-        return observations, {names[index]: outcome.reward for index in acted}, terminateds, truncateds, infos
+            self._fighting = False
+        return observations, dict.fromkeys(self.possible_agents, outcome.reward), terminateds, truncateds, infos
 
     def _cut_short(self, situation: Situation) -> _StepResult:
-        # What happened in this step is not known: nobody is said to have died, and nothing to have been gained.
+        # What happened in this step is not known: nothing is said to have been gained.
         observations, infos = self._observe(situation)
         flags = dict.fromkeys([*observations, "__all__"], False)
         truncateds = {**flags, "__all__": True}

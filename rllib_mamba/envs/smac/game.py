@@ -29,11 +29,6 @@ class Situation:
     action_masks: np.ndarray
     state: np.ndarray
 
-    @property
-    def alive(self) -> np.ndarray:
-        """(N,) bool."""
-        return self.action_masks[:, NO_OPERATION] == 0
-
 
 @dataclass(frozen=True)
 class Outcome:

@@ -20,12 +20,13 @@ class SMAXEnv(MultiAgentEnv):
     Observation: (O,) float32, what the unit sees of every other unit and of itself. Actions: 0 to 3 move up, right,
     down and left, 4 stops, 5 + i attacks enemy i. `action_mask` (A,) int8 in a unit's info tells which are legal;
     attacks on enemies that are dead or out of range are not, and count as a stop.
-    The reward is the team's, given to every unit that acted: the damage done to the enemies as a share of their full
-    health, averaged over them, and `won_battle_bonus` for a battle won.
-    A unit that dies has terminated: its last observation comes with its termination.
+    The reward is the team's, given to every unit: the damage done to the enemies as a share of their full health,
+    averaged over them, and `won_battle_bonus` for a battle won.
+    A unit that dies stays until the battle is over: it sees nothing but zeros, can only stop, and shares in the reward,
+    so that dying for the team's victory is worth what it is.
     `infos["__common__"]` holds the `state` (S,) float32 of all units, and at the last step of a battle
     `episode_metrics`: `won` (all enemies dead, an ally alive), `episode_length` in steps, the fractions
-    `enemies_killed` and `allies_alive`, and `team_return`, the sum of the rewards, whoever was there to get them.
+    `enemies_killed` and `allies_alive`, and `team_return`, the sum of the rewards.
 
     Environments of one process with the same settings step together: `step_async` hands in actions, the first
     `step_wait` carries out the steps of all that have handed in theirs; `step` is both.
@@ -59,7 +60,7 @@ class SMAXEnv(MultiAgentEnv):
         }
         self._stream_index = (getattr(config, "worker_index", 0) or 0, getattr(config, "vector_index", 0) or 0)
         self._seat = Seat(batch, self._key(self.settings.seed), self.settings.max_steps)
-        self._living: list[int] = []
+        self._fighting = False
         self._team_return = 0.0
         self._view: View | None = None
         self._renderer: Any = None
@@ -70,7 +71,7 @@ class SMAXEnv(MultiAgentEnv):
         """Begins a battle; with `seed`, the same one whenever that seed is given."""
         super().reset(seed=seed)
         self._view = view = self._seat.begin(None if seed is None else self._key(seed))
-        self._living = list(range(self._simulation.num_allies))
+        self._fighting = True
         self._team_return = 0.0
         return self._observe(view)
 
@@ -79,18 +80,17 @@ class SMAXEnv(MultiAgentEnv):
 
         Raises:
             RuntimeError: there is no battle, or it is over.
-            ValueError: a living unit is given no action, or one that does not exist.
+            ValueError: a unit is given no action, or one that does not exist.
         """
         self.step_async(action_dict)
         return self.step_wait()
 
     def step_async(self, action_dict: Mapping[str, int]) -> None:
         """Hands in the actions of a step. Raises what `step` does."""
-        if not self._living:
+        if not self._fighting:
             raise RuntimeError("the battle is over (or none was begun): call reset()")
-        actions = np.full(self._simulation.num_allies, self._simulation.num_movement_actions - 1, np.int32)
-        for index in self._living:
-            agent = self.possible_agents[index]
+        actions = np.empty(self._simulation.num_allies, np.int32)
+        for index, agent in enumerate(self.possible_agents):
             action = action_dict.get(agent)
             if action is None or not 0 <= action < self._simulation.num_actions:
                 raise ValueError(
@@ -103,19 +103,16 @@ class SMAXEnv(MultiAgentEnv):
         """What came of the step that was handed in."""
         self._view = view = self._seat.wait()
         self._team_return += view.reward
-        names = self.possible_agents
-        acted = self._living
         observations, infos = self._observe(view)
         terminated, truncated = bool(view.terminated), bool(view.truncated)
-        survived = [index for index in acted if view.alive[index]]
-        terminateds = {names[index]: terminated or index not in survived for index in acted}
+        terminateds = dict.fromkeys(self.possible_agents, terminated)
         # Not the agents' own flags: RLlib would take each for an end of that agent.
-        truncateds = dict.fromkeys(terminateds, False)
+        truncateds = dict.fromkeys(self.possible_agents, False)
         terminateds["__all__"], truncateds["__all__"] = terminated, truncated
         if terminated or truncated:
             infos["__common__"]["episode_metrics"] = self._episode_metrics(view)
-        self._living = [] if terminated or truncated else survived
-        return observations, {names[index]: view.reward for index in acted}, terminateds, truncateds, infos
+            self._fighting = False
+        return observations, dict.fromkeys(self.possible_agents, view.reward), terminateds, truncateds, infos
 
     def render(self) -> np.ndarray:
         """The map with its units, (height, width, 3) uint8; works without a display.
@@ -136,9 +133,10 @@ class SMAXEnv(MultiAgentEnv):
         self._seat.leave()
 
     def _observe(self, view: View) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        names = self.possible_agents
-        observations = {names[index]: view.observations[index] for index in self._living}
-        infos: dict[str, Any] = {names[index]: {"action_mask": view.action_masks[index]} for index in self._living}
+        observations = dict(zip(self.possible_agents, view.observations, strict=True))
+        infos: dict[str, Any] = {
+            agent: {"action_mask": mask} for agent, mask in zip(self.possible_agents, view.action_masks, strict=True)
+        }
         infos["__common__"] = {"state": view.state}
         return observations, infos
 

@@ -151,24 +151,26 @@ def test_battles_won_and_lost():
     raise AssertionError(f"{won} battles won and {lost} lost")
 
 
-def test_the_dead_are_gone():
+def test_the_dead_stay_without_a_choice_and_share_the_reward():
     deaths = 0
+    everybody = {"ally_0", "ally_1", "ally_2"}
     for steps in battles(make(seed=4), fight, most=3):
-        living = {"ally_0", "ally_1", "ally_2"}
         for number, (observations, rewards, terminateds, truncateds, infos) in enumerate(steps):
-            assert set(observations) == set(rewards) == living
-            assert set(terminateds) == set(truncateds) == {*living, "__all__"}
-            assert set(infos) == {*living, "__common__"}
-            assert ("episode_metrics" in infos["__common__"]) == (number == len(steps) - 1)
-            died = {agent for agent in living if terminateds[agent]}
-            if not terminateds["__all__"]:
-                health = infos["__common__"]["state"][:30].reshape(3, 10)[:, 0]
-                assert died == {agent for agent in living if not health[int(agent[-1])]}
-                # The last observation of the dead is the nothing that they see.
-                assert not any(observations[agent].any() for agent in died)
-                deaths += len(died)
-            living -= died
-        assert not living
+            last = number == len(steps) - 1
+            assert set(observations) == set(rewards) == everybody
+            assert len(set(rewards.values())) == 1
+            assert terminateds == dict.fromkeys([*everybody, "__all__"], last)
+            assert not any(truncateds.values())
+            assert set(infos) == {*everybody, "__common__"}
+            assert ("episode_metrics" in infos["__common__"]) == last
+            health = infos["__common__"]["state"][:30].reshape(3, 10)[:, 0]
+            dead = {agent for agent in everybody if not health[int(agent[-1])]}
+            assert not any(observations[agent].any() for agent in dead)
+            assert all(observations[agent].any() for agent in everybody - dead)
+            only_stop = [action == STOP for action in range(NUM_ACTIONS)]
+            for agent in everybody:
+                assert (infos[agent]["action_mask"].tolist() == only_stop) == (agent in dead)
+            deaths += len(dead) and not last
     assert deaths
 
 
