@@ -77,9 +77,10 @@ def _place(file: Path, error: Exception) -> str:
 
 
 def _what(file: Path, error: Exception) -> str:
-    # The place is named already.
-    own = isinstance(error, SyntaxError) and error.filename == str(file)
-    return one_line(error.msg if own else str(error))
+    if isinstance(error, SyntaxError) and error.filename == str(file):
+        # The place is named already.
+        return one_line(error.msg)
+    return one_line(str(error))
 
 
 def _checked(file: Path, defined: Mapping[str, Any], name: str, kind: type) -> Any:
