@@ -37,6 +37,7 @@ EPISODES = 50
 EVALUATION_SEED = 1_000_000
 STEPS = "num_env_steps_sampled_lifetime"
 INTERRUPTED = 130
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -257,6 +258,7 @@ def work(runs: list[Run], jobs: int, report_every: float) -> list[Run]:
     waiting = [run for run in runs if not is_finished(run)]
     print(f"{len(runs) - len(waiting)} of {len(runs)} runs are finished.", flush=True)
     running: dict[Run, subprocess.Popen] = {}
+    attempts = dict.fromkeys(waiting, ATTEMPTS)
     failed: list[Run] = []
     reported = time.monotonic()
     try:
@@ -270,11 +272,14 @@ def work(runs: list[Run], jobs: int, report_every: float) -> list[Run]:
                 if process.poll() is None:
                     continue
                 del running[run]
-                if process.returncode or not is_finished(run):
-                    failed.append(run)
-                    print(f"failed   {run.name}: see {run.folder / 'log.txt'}", flush=True)
-                else:
+                if is_finished(run):
                     print(f"finished {records_line(run)}", flush=True)
+                    continue
+                attempts[run] -= 1
+                # On a busy machine, it may be no fault of the run.
+                (waiting if attempts[run] else failed).append(run)
+                again = "tried again later" if attempts[run] else "given up"
+                print(f"failed   {run.name}, {again}: see {run.folder / 'log.txt'}", flush=True)
             if time.monotonic() - reported > report_every:
                 reported = time.monotonic()
                 print_progress(runs, list(running), jobs)
