@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from rllib_mamba.world_model.communication import AgentAttention
+from rllib_mamba.world_model.features import Features
+from rllib_mamba.world_model.linear import Linear
 from rllib_mamba.world_model.networks import initialise_matrices_orthogonal, initialise_matrices_xavier, mlp
 
 ILLEGAL_LOGIT = -1e10
@@ -17,7 +19,7 @@ class Actor(nn.Module):
         self.layers = mlp([feature_size, hidden_size, hidden_size, num_actions], nn.ReLU)
         initialise_matrices_orthogonal(self)
 
-    def forward(self, features: Tensor, action_mask: Tensor | None = None) -> Tensor:
+    def forward(self, features: Features, action_mask: Tensor | None = None) -> Tensor:
         """Logits (..., A) from features (..., F); actions illegal in `action_mask` (..., A) bool get -1e10.
 
         Where no action is legal all logits are equal, which is the uniform policy.
@@ -31,14 +33,14 @@ class Critic(nn.Module):
 
     def __init__(self, feature_size: int, hidden_size: int, num_heads: int = 8, communication: bool = True) -> None:
         super().__init__()
-        self.embedding = nn.Linear(feature_size, hidden_size)
+        self.embedding = Linear(feature_size, hidden_size)
         self.attention = AgentAttention(hidden_size, 1, num_heads, communication=communication)
         self.head = mlp([hidden_size, hidden_size, 1], nn.ReLU)
         initialise_matrices_xavier(self)
 
-    def forward(self, features: Tensor, hear: Tensor | None = None) -> Tensor:
+    def forward(self, features: Features, hear: Tensor | None = None) -> Tensor:
         """Values (..., N) from features (..., N, F); `hear` (..., N, N) bool is true where i attends to j."""
-        attended = self.attention(torch.relu(self.embedding(features)), hear)
+        attended = self.attention(self.embedding(features, relu=True), hear)
         values: Tensor = self.head(torch.relu(attended))
         return values.squeeze(-1)
 

@@ -10,6 +10,7 @@ from rllib_mamba.imagination.actor_critic import Critic
 from rllib_mamba.imagination.options import ImaginationOptions
 from rllib_mamba.imagination.returns import lambda_returns
 from rllib_mamba.imagination.rollout import Rollout
+from rllib_mamba.world_model.features import Features
 from rllib_mamba.world_model.sequence import hearing
 
 ADVANTAGE_EPSILON = 1e-4
@@ -22,7 +23,7 @@ class Experience(NamedTuple):
     """R = (L - 1) * M rows to learn from, time first, without gradient.
 
     Attributes:
-        features: (R, N, F).
+        features: (R, N, F), as the rollout has them.
         action: (R, N) int64.
         action_mask: (R, N, A) bool, or None.
         log_probability: (R, N), of the action under the policy that took it.
@@ -31,7 +32,7 @@ class Experience(NamedTuple):
         weight: (R, N), how much an agent's row counts, or None: all the same.
     """
 
-    features: Tensor
+    features: Features
     action: Tensor
     action_mask: Tensor | None
     log_probability: Tensor
@@ -62,7 +63,7 @@ class Experience(NamedTuple):
 class Rows(NamedTuple):
     """Some rows of an `Experience`, with the weight (R', N) of every agent and who attends to whom (R', N, N)."""
 
-    features: Tensor
+    features: Features
     action: Tensor
     action_mask: Tensor | None
     log_probability: Tensor
@@ -220,5 +221,5 @@ def weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:
     return values.mean() if weight is None else (values * weight).mean()
 
 
-def _values(critic: Critic, features: Tensor, hear: Tensor | None) -> Tensor:
+def _values(critic: Critic, features: Features, hear: Tensor | None) -> Tensor:
     return torch.stack([critic(step_features, hear) for step_features in features])

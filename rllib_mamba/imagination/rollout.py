@@ -1,25 +1,27 @@
 """Trajectories imagined by the world model under the current policy."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import pairwise
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from rllib_mamba.imagination.actor_critic import Actor
+from rllib_mamba.world_model.features import Features, IndexedFeatures
 from rllib_mamba.world_model.predictions import StartStates
-from rllib_mamba.world_model.rssm import LatentState
 from rllib_mamba.world_model.sampling import Sampler
 from rllib_mamba.world_model.world_model import WorldModel
+
+AGENTS_AT_ONCE = 4096
 
 
 class Rollout(NamedTuple):
     """L imagined states of M teams and the L - 1 steps between them, without gradient.
 
     Attributes:
-        features: (L, M, N, F), [z_t, h_t]; row 0 holds the start states.
+        features: (L, M, N, F), [z_t, h_t], from `imagine` with z in class indices; row 0 holds the start states.
         action: (L - 1, M, N) int64.
         action_mask: (L - 1, M, N, A) bool, actions imagined to be legal, or None.
         policy_logits: (L - 1, M, N, A), masked.
@@ -28,7 +30,7 @@ class Rollout(NamedTuple):
         dead: (M, N) bool, agents that had ended when imagination began, or None.
     """
 
-    features: Tensor
+    features: Features
     action: Tensor
     action_mask: Tensor | None
     policy_logits: Tensor
@@ -44,49 +46,76 @@ def imagine(model: WorldModel, actor: Actor, start: StartStates, horizon: int, s
     The world model is used in evaluation mode. Actions that a sample of the action-mask head calls illegal are
     not taken. `start.hear` holds throughout.
     """
-    stochastic_size = model.config.stochastic_size
-    features = start.state.stochastic.new_empty(horizon, *start.state.stochastic.shape[:-1], model.config.feature_size)
-    features[0] = start.state.features
-    actions, masks, logits = [], [], []
+    state = IndexedFeatures.of(start.state.stochastic, start.state.deterministic, model.config.num_classes)
+    num_starts, num_agents = state.latent.shape[:2]
+    features = IndexedFeatures(
+        state.latent.new_empty(horizon, *state.latent.shape),
+        state.deterministic.new_empty(horizon, *state.deterministic.shape),
+        state.num_classes,
+    )
+    # A part at a time: no more is written out than a processor's cache holds, however many starts there are.
+    teams = max(1, AGENTS_AT_ONCE // num_agents)
+    followed = []
     with _evaluation_mode(model):
-        for step in range(horizon - 1):
-            state = LatentState(features[step, ..., :stochastic_size], features[step, ..., stochastic_size:])
-            mask = _imagined_action_mask(model, features[step], sampler)
-            policy_logits = actor(features[step], mask)
-            action = sampler.one_hot(torch.softmax(policy_logits, -1))
-            _, following = model.imagine_step(state, action, sampler, start.hear)
-            features[step + 1, ..., :stochastic_size] = following.stochastic
-            features[step + 1, ..., stochastic_size:] = following.deterministic
-            actions.append(action.argmax(-1))
-            masks.append(mask)
-            logits.append(policy_logits)
-    reward, continuation = _outcomes(model, features)
-    return Rollout(
-        features=features,
-        action=torch.stack(actions),
-        action_mask=torch.stack([mask for mask in masks if mask is not None]) if masks[0] is not None else None,
-        policy_logits=torch.stack(logits),
-        reward=reward,
-        continuation=continuation,
-        dead=start.dead,
+        for begin in range(0, num_starts, teams):
+            part = slice(begin, begin + teams)
+            hear = None if start.hear is None else start.hear[part]
+            followed.append(_follow(model, actor, state[part], features, begin, hear, sampler))
+    return Rollout(features, *_join(followed, partial(torch.cat, dim=1)), start.dead)
+
+
+class _Steps(NamedTuple):
+    """What a `Rollout` has of each step beside the features."""
+
+    action: Tensor
+    action_mask: Tensor | None
+    policy_logits: Tensor
+    reward: Tensor
+    continuation: Tensor
+
+
+def _join(steps: list[_Steps], join: Callable[[list[Tensor]], Tensor]) -> _Steps:
+    masks = [step.action_mask for step in steps if step.action_mask is not None]
+    return _Steps(
+        join([step.action for step in steps]),
+        join(masks) if masks else None,
+        join([step.policy_logits for step in steps]),
+        join([step.reward for step in steps]),
+        join([step.continuation for step in steps]),
     )
 
 
-def _imagined_action_mask(model: WorldModel, features: Tensor, sampler: Sampler) -> Tensor | None:
+def _follow(
+    model: WorldModel,
+    actor: Actor,
+    state: IndexedFeatures,
+    features: IndexedFeatures,
+    begin: int,
+    hear: Tensor | None,
+    sampler: Sampler,
+) -> _Steps:
+    """Imagine from some of the starts, from number `begin` on, the states into `features`."""
+    part = slice(begin, begin + len(state))
+    steps = []
+    for step in range(len(features)):
+        features.latent[step, part], features.deterministic[step, part] = state.latent, state.deterministic
+        if step == len(features) - 1:
+            break
+        mask = _imagined_action_mask(model, state, sampler)
+        policy_logits = actor(state, mask)
+        action = sampler.one_hot(torch.softmax(policy_logits, -1))
+        following = model.imagine_indexed(state, action, sampler, hear)
+        outcome = IndexedFeatures(state.latent, following.deterministic, state.num_classes)
+        continuation = torch.sigmoid(model.continue_logits(outcome))
+        steps.append(_Steps(action.argmax(-1), mask, policy_logits, model.reward(outcome), continuation))
+        state = following
+    return _join(steps, torch.stack)
+
+
+def _imagined_action_mask(model: WorldModel, features: IndexedFeatures, sampler: Sampler) -> Tensor | None:
     if not model.config.predict_action_mask:
         return None
     return sampler.bernoulli(torch.sigmoid(model.action_mask_logits(features))).bool()
-
-
-def _outcomes(model: WorldModel, features: Tensor) -> tuple[Tensor, Tensor]:
-    """Rewards and continue probabilities (L - 1, M, N), read from [z_t, h_{t+1}] of features (L, M, N, F)."""
-    size = model.config.stochastic_size
-    rewards, continuations = [], []
-    for before, after in pairwise(features):
-        outcome = torch.cat([before[..., :size], after[..., size:]], -1)
-        rewards.append(model.reward(outcome))
-        continuations.append(torch.sigmoid(model.continue_logits(outcome)))
-    return torch.stack(rewards), torch.stack(continuations)
 
 
 @contextmanager

@@ -1,9 +1,14 @@
 """Attention over the agents of a team."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from rllib_mamba.world_model.config import check_heads
+from rllib_mamba.world_model.linear import Linear
 
 
 def index_code(num_agents: int, size: int) -> Tensor:
@@ -22,10 +27,10 @@ class AttentionLayer(nn.Module):
         check_heads(size, num_heads)
         self.num_heads = num_heads
         self.dropout = dropout
-        self.query_key_value = nn.Linear(size, 3 * size)
-        self.output = nn.Linear(size, size)
-        self.feed_forward_in = nn.Linear(size, size)
-        self.feed_forward_out = nn.Linear(size, size)
+        self.query_key_value = Linear(size, 3 * size)
+        self.output = Linear(size, size)
+        self.feed_forward_in = Linear(size, size)
+        self.feed_forward_out = Linear(size, size)
         self.norm_attention = nn.LayerNorm(size)
         self.norm_feed_forward = nn.LayerNorm(size)
         nn.init.zeros_(self.query_key_value.bias)
@@ -35,22 +40,69 @@ class AttentionLayer(nn.Module):
         """One layer: (..., N, size) to (..., N, size); `hear` (..., N, N) is true at [i, j] where i attends to j."""
         attended = self.output(self._attend(inputs, hear))
         hidden = self.norm_attention(inputs + self._drop(attended))
-        expanded = self._drop(torch.relu(self.feed_forward_in(hidden)))
+        expanded = self._drop(self.feed_forward_in(hidden, relu=True))
         result: Tensor = self.norm_feed_forward(hidden + self._drop(self.feed_forward_out(expanded)))
         return result
 
     def _attend(self, inputs: Tensor, hear: Tensor | None) -> Tensor:
-        # Written out: for the few agents of a team, torch's fused attention costs twice as much in the backward pass.
-        parts = self.query_key_value(inputs).unflatten(-1, (3, self.num_heads, -1))
-        query, key, value = parts.movedim(-3, 0).transpose(-2, -3).contiguous().unbind(0)
-        scores = (query @ key.transpose(-1, -2)) * query.shape[-1] ** -0.5
-        if hear is not None:
-            scores = scores.masked_fill(~hear.unsqueeze(-3), float("-inf"))
-        weights = self._drop(torch.softmax(scores, -1))
-        return (weights @ value).transpose(-2, -3).flatten(-2)
+        parts = self.query_key_value(inputs)
+        noise = None
+        if self.training and self.dropout > 0:
+            num_agents = inputs.shape[-2]
+            noise = parts.new_ones(parts.shape[:-2].numel() * self.num_heads, num_agents, num_agents)
+            noise = dropout(noise, self.dropout)
+        attended: Tensor = _Attention.apply(parts, self.num_heads, hear, noise)
+        return attended
 
     def _drop(self, values: Tensor) -> Tensor:
         return dropout(values, self.dropout) if self.training and self.dropout > 0 else values
+
+
+class _Attention(Function):
+    """Scaled dot-product attention, its gradient by hand.
+
+    Teams are small, and there are many of them: what costs is moving the numbers about, of which the gradients of the
+    single operations do several times as much. torch's fused attention, made for long sequences, takes longer, too.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, num_heads: int, hear: Tensor | None, noise: Tensor | None) -> Tensor:
+        num_agents, width = inputs.shape[-2:]
+        size = width // 3 // num_heads
+        split = inputs.reshape(-1, num_agents, 3, num_heads, size).permute(2, 0, 3, 1, 4)
+        parts = split.contiguous().view(3, -1, num_agents, size)
+        query, key, value = parts.unbind(0)
+        scores = torch.bmm(query, key.transpose(1, 2)).mul_(size**-0.5)
+        if hear is not None:
+            silent = ~hear.reshape(-1, 1, num_agents, num_agents)
+            scores.view(-1, num_heads, num_agents, num_agents).masked_fill_(silent, float("-inf"))
+        weights = torch.softmax(scores, -1)
+        ctx.save_for_backward(parts, weights, noise)
+        ctx.num_heads = num_heads
+        attended = torch.bmm(weights if noise is None else weights * noise, value)
+        joined = attended.view(-1, num_heads, num_agents, size).transpose(1, 2)
+        return joined.reshape(*inputs.shape[:-1], width // 3)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        parts, weights, noise = ctx.saved_tensors
+        query, key, value = parts.unbind(0)
+        num_agents, size = query.shape[-2:]
+        split = gradient.reshape(-1, num_agents, ctx.num_heads, size).transpose(1, 2)
+        of_attended = split.reshape(-1, num_agents, size)
+        of_parts = torch.empty_like(parts)
+        used_weights = weights if noise is None else weights * noise
+        torch.bmm(used_weights.transpose(1, 2), of_attended, out=of_parts[2])
+        of_weights = torch.bmm(of_attended, value.transpose(1, 2))
+        if noise is not None:
+            of_weights.mul_(noise)
+        of_weights.mul_(weights)
+        of_scores = of_weights.sub_(weights * of_weights.sum(-1, keepdim=True)).mul_(size**-0.5)
+        torch.bmm(of_scores, key, out=of_parts[0])
+        torch.bmm(of_scores.transpose(1, 2), query, out=of_parts[1])
+        joined = of_parts.view(3, -1, ctx.num_heads, num_agents, size).permute(1, 3, 0, 2, 4)
+        return joined.reshape(*gradient.shape[:-1], -1), None, None, None
 
 
 def dropout(values: Tensor, probability: float) -> Tensor:

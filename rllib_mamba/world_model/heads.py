@@ -2,7 +2,9 @@
 
 from torch import Tensor, nn
 
-from rllib_mamba.world_model.networks import mlp
+from rllib_mamba.world_model.features import Features
+from rllib_mamba.world_model.linear import Linear
+from rllib_mamba.world_model.networks import MLP, mlp
 
 
 class FeatureHead(nn.Module):
@@ -12,7 +14,7 @@ class FeatureHead(nn.Module):
         super().__init__()
         self.layers = mlp([feature_size, hidden_size, hidden_size, outputs], nn.ELU)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Features) -> Tensor:
         """Predictions (..., outputs)."""
         predictions: Tensor = self.layers(features)
         return predictions
@@ -23,12 +25,12 @@ class ActionInformationHead(nn.Module):
 
     def __init__(self, hidden_size: int, num_actions: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(hidden_size, hidden_size),
+        self.layers = MLP(
+            Linear(hidden_size, hidden_size),
             nn.ELU(),
-            nn.Linear(hidden_size, hidden_size),
+            Linear(hidden_size, hidden_size),
             nn.ReLU(),
-            nn.Linear(hidden_size, num_actions),
+            Linear(hidden_size, num_actions),
         )
 
     def forward(self, hidden: Tensor) -> Tensor:

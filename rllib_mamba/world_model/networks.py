@@ -2,16 +2,35 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 from torch import Tensor, nn
 
+from rllib_mamba.world_model.features import Features
+from rllib_mamba.world_model.linear import Linear
 
-def mlp(sizes: Sequence[int], activation: type[nn.Module]) -> nn.Sequential:
+
+class MLP(nn.Sequential):
+    """Linear layers with an activation between them."""
+
+    def forward(self, inputs: Features) -> Tensor:
+        """(..., first size) to (..., last size)."""
+        values: Any = inputs
+        for layer, following in pairwise([*self, None]):
+            if isinstance(layer, Linear):
+                values = layer(values, relu=isinstance(following, nn.ReLU))
+            elif not isinstance(layer, nn.ReLU):
+                values = layer(values)
+        result: Tensor = values
+        return result
+
+
+def mlp(sizes: Sequence[int], activation: type[nn.Module]) -> MLP:
     """Linear layers of the given `sizes` with an activation between them, none after the last."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        layers += [nn.Linear(inputs, outputs), activation()]
-    return nn.Sequential(*layers[:-1])
+        layers += [Linear(inputs, outputs), activation()]
+    return MLP(*layers[:-1])
 
 
 class ObservationEncoder(nn.Module):
@@ -33,9 +52,9 @@ class ObservationDecoder(nn.Module):
     def __init__(self, feature_size: int, hidden_size: int, observation_size: int) -> None:
         super().__init__()
         self.trunk = nn.Sequential(mlp([feature_size, hidden_size, hidden_size, hidden_size], nn.ReLU), nn.ReLU())
-        self.output = nn.Linear(hidden_size, observation_size)
+        self.output = Linear(hidden_size, observation_size)
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Features) -> tuple[Tensor, Tensor]:
         """Reconstruction (..., O) and the last hidden layer (..., H)."""
         hidden = self.trunk(features)
         return self.output(hidden), hidden

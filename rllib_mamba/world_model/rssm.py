@@ -3,12 +3,14 @@
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from rllib_mamba.world_model.communication import AgentAttention
 from rllib_mamba.world_model.config import WorldModelConfig
+from rllib_mamba.world_model.features import IndexedFeatures, index_type
+from rllib_mamba.world_model.linear import Linear, linear, linear_of_indexed
 from rllib_mamba.world_model.networks import mlp
+from rllib_mamba.world_model.recurrence import GRUCell
 from rllib_mamba.world_model.sampling import Sampler, straight_through
 
 
@@ -46,7 +48,7 @@ class RSSM(nn.Module):
         super().__init__()
         self.config = config
         hidden, deterministic, stochastic = config.hidden_size, config.deterministic_size, config.stochastic_size
-        self.message = nn.Linear(config.num_actions + stochastic, hidden)
+        self.message = Linear(config.num_actions + stochastic, hidden)
         self.communication = AgentAttention(
             hidden,
             config.communication_layers,
@@ -54,15 +56,17 @@ class RSSM(nn.Module):
             config.communication_dropout,
             config.communication,
         )
-        self.recurrence = nn.GRUCell(hidden, deterministic)
+        self.recurrence = GRUCell(hidden, deterministic)
         self.prior_layers = mlp([deterministic, hidden, stochastic], nn.ReLU)
-        self.posterior_hidden = nn.Linear(deterministic + hidden, hidden)
-        self.posterior_output = nn.Linear(hidden, stochastic)
+        self.posterior_hidden = Linear(deterministic + hidden, hidden)
+        self.posterior_output = Linear(hidden, stochastic)
 
-    def transition(self, state: LatentState, action: Tensor, hear: Tensor | None = None) -> Tensor:
+    def transition(self, state: LatentState | IndexedFeatures, action: Tensor, hear: Tensor | None = None) -> Tensor:
         """h (..., N, D) after one-hot actions (..., N, A) in `state`; `hear` (..., N, N) as in `AgentAttention`."""
+        if isinstance(state, IndexedFeatures):
+            return self._recur(self._message_of_indexed(state, action), state.deterministic, hear)
         action_weight, stochastic_weight = self._message_weights()
-        return self._transition(state, F.linear(action, action_weight, self.message.bias), stochastic_weight, hear)
+        return self._transition(state, linear(action, action_weight, self.message.bias), stochastic_weight, hear)
 
     def prior_logits(self, deterministic: Tensor) -> Tensor:
         """Logits (..., N, S) of z given h (..., N, D)."""
@@ -72,7 +76,7 @@ class RSSM(nn.Module):
     def posterior_logits(self, deterministic: Tensor, embedding: Tensor) -> Tensor:
         """Logits (..., N, S) of z given h (..., N, D) and the embedded observation (..., N, H)."""
         deterministic_weight, embedding_weight = self._posterior_weights()
-        embedding_part = F.linear(embedding, embedding_weight, self.posterior_hidden.bias)
+        embedding_part = linear(embedding, embedding_weight, self.posterior_hidden.bias)
         return self._posterior_logits(deterministic, embedding_part, deterministic_weight)
 
     def sample(self, logits: Tensor, sampler: Sampler) -> Tensor:
@@ -80,6 +84,11 @@ class RSSM(nn.Module):
         grouped = logits.unflatten(-1, (self.config.num_categoricals, self.config.num_classes))
         probabilities = torch.softmax(grouped, -1)
         return straight_through(sampler.one_hot(probabilities), probabilities).flatten(-2)
+
+    def sample_index(self, logits: Tensor, sampler: Sampler) -> Tensor:
+        """z drawn from the logits (..., S), as class indices (..., C)."""
+        grouped = logits.unflatten(-1, (self.config.num_categoricals, self.config.num_classes))
+        return sampler.index(torch.softmax(grouped, -1)).to(index_type(self.config.num_classes))
 
     def unroll(
         self,
@@ -99,8 +108,8 @@ class RSSM(nn.Module):
         """
         action_weight, stochastic_weight = self._message_weights()
         deterministic_weight, embedding_weight = self._posterior_weights()
-        action_part = F.linear(previous_action, action_weight, self.message.bias).unbind(0)
-        embedding_part = F.linear(embedding, embedding_weight, self.posterior_hidden.bias).unbind(0)
+        action_part = linear(previous_action, action_weight, self.message.bias).unbind(0)
+        embedding_part = linear(embedding, embedding_weight, self.posterior_hidden.bias).unbind(0)
         keep = (~first).to(embedding.dtype)[..., None, None]
         has_reset = first.any(-1).tolist()
         state = LatentState(
@@ -126,22 +135,31 @@ class RSSM(nn.Module):
 
     def _message_weights(self) -> tuple[Tensor, Tensor]:
         action, stochastic = self.message.weight.split([self.config.num_actions, self.config.stochastic_size], 1)
-        return action, stochastic
+        return action.contiguous(), stochastic.contiguous()
 
     def _posterior_weights(self) -> tuple[Tensor, Tensor]:
         sizes = [self.config.deterministic_size, self.config.hidden_size]
         deterministic, embedding = self.posterior_hidden.weight.split(sizes, 1)
-        return deterministic, embedding
+        return deterministic.contiguous(), embedding.contiguous()
 
     def _transition(
         self, state: LatentState, action_part: Tensor, stochastic_weight: Tensor, hear: Tensor | None
     ) -> Tensor:
-        message = torch.relu(F.linear(state.stochastic, stochastic_weight) + action_part)
+        message = torch.relu(linear(state.stochastic, stochastic_weight) + action_part)
+        return self._recur(message, state.deterministic, hear)
+
+    def _message_of_indexed(self, state: IndexedFeatures, action: Tensor) -> Tensor:
+        # One-hots first, as `IndexedFeatures` are: [z, a] instead of the layer's [a, z].
+        action_weight, stochastic_weight = self._message_weights()
+        inputs = IndexedFeatures(state.latent, action, state.num_classes)
+        return linear_of_indexed(inputs, torch.cat([stochastic_weight, action_weight], 1), self.message.bias, relu=True)
+
+    def _recur(self, message: Tensor, deterministic: Tensor, hear: Tensor | None) -> Tensor:
         attended = self.communication(message, hear)
-        deterministic = self.recurrence(attended.flatten(0, -2), state.deterministic.flatten(0, -2))
-        return deterministic.unflatten(0, attended.shape[:-1])
+        following: Tensor = self.recurrence(attended.flatten(0, -2), deterministic.flatten(0, -2))
+        return following.unflatten(0, attended.shape[:-1])
 
     def _posterior_logits(self, deterministic: Tensor, embedding_part: Tensor, deterministic_weight: Tensor) -> Tensor:
-        hidden = torch.relu(F.linear(deterministic, deterministic_weight) + embedding_part)
+        hidden = torch.relu(linear(deterministic, deterministic_weight) + embedding_part)
         logits: Tensor = self.posterior_output(hidden)
         return logits

@@ -9,6 +9,10 @@ from torch import Tensor
 class Sampler(Protocol):
     """Draws from given probabilities. Samples carry no gradient."""
 
+    def index(self, probabilities: Tensor) -> Tensor:
+        """Class indices (...) int64 drawn from probabilities (..., K)."""
+        ...
+
     def one_hot(self, probabilities: Tensor) -> Tensor:
         """One-hot samples over the last axis, of the shape and dtype of `probabilities` (..., K)."""
         ...
@@ -21,13 +25,17 @@ class Sampler(Protocol):
 class RandomSampler:
     """Independent draws from torch's global random state."""
 
-    def one_hot(self, probabilities: Tensor) -> Tensor:
+    def index(self, probabilities: Tensor) -> Tensor:
         """Inverse transform: the class in whose share of the cumulative sum a uniform number falls."""
-        cumulative = probabilities.detach().cumsum(-1).contiguous()
+        cumulative = probabilities.detach().cumsum(-1)
         # Below the total even after rounding: a class of probability zero at the end is never drawn.
         threshold = torch.rand_like(cumulative[..., -1:]) * cumulative[..., -1:]
-        index = torch.searchsorted(cumulative, threshold, right=True).squeeze(-1)
-        return to_one_hot(index.clamp(max=probabilities.shape[-1] - 1), probabilities)
+        index = (cumulative <= threshold).sum(-1, dtype=torch.int32)
+        return index.clamp_(max=probabilities.shape[-1] - 1).long()
+
+    def one_hot(self, probabilities: Tensor) -> Tensor:
+        """One-hots of what `index` draws."""
+        return to_one_hot(self.index(probabilities), probabilities)
 
     def bernoulli(self, probabilities: Tensor) -> Tensor:
         """Independent coin flips."""
@@ -37,9 +45,13 @@ class RandomSampler:
 class ModeSampler:
     """The most probable outcome: nothing is left to chance."""
 
-    def one_hot(self, probabilities: Tensor) -> Tensor:
+    def index(self, probabilities: Tensor) -> Tensor:
         """The most probable class."""
-        return to_one_hot(probabilities.argmax(-1), probabilities)
+        return probabilities.argmax(-1)
+
+    def one_hot(self, probabilities: Tensor) -> Tensor:
+        """One-hots of the most probable class."""
+        return to_one_hot(self.index(probabilities), probabilities)
 
     def bernoulli(self, probabilities: Tensor) -> Tensor:
         """One where the probability exceeds one half."""

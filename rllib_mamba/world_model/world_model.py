@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from rllib_mamba.world_model.config import WorldModelConfig
+from rllib_mamba.world_model.features import Features, IndexedFeatures
 from rllib_mamba.world_model.heads import ActionInformationHead, FeatureHead
 from rllib_mamba.world_model.networks import ObservationDecoder, ObservationEncoder, initialise_matrices_xavier
 from rllib_mamba.world_model.rssm import RSSM, LatentState
@@ -75,17 +76,25 @@ class WorldModel(nn.Module):
         logits = self.rssm.prior_logits(deterministic)
         return logits, LatentState(self.rssm.sample(logits, sampler), deterministic)
 
-    def reward(self, features: Tensor) -> Tensor:
+    def imagine_indexed(
+        self, state: IndexedFeatures, action: Tensor, sampler: Sampler, hear: Tensor | None = None
+    ) -> IndexedFeatures:
+        """The next state of `imagine_step`, for a state with its latent as class indices; without gradient."""
+        deterministic = self.rssm.transition(state, action, hear)
+        latent = self.rssm.sample_index(self.rssm.prior_logits(deterministic), sampler)
+        return IndexedFeatures(latent, deterministic, state.num_classes)
+
+    def reward(self, features: Features) -> Tensor:
         """Reward (..., N) of a step, from the features [z_t, h_{t+1}] (..., N, F)."""
         predictions: Tensor = self.reward_head(features)
         return predictions.squeeze(-1)
 
-    def continue_logits(self, features: Tensor) -> Tensor:
+    def continue_logits(self, features: Features) -> Tensor:
         """Logits (..., N) that an agent has not ended after a step, from the features [z_t, h_{t+1}] (..., N, F)."""
         logits: Tensor = self.continue_head(features)
         return logits.squeeze(-1)
 
-    def action_mask_logits(self, features: Tensor) -> Tensor:
+    def action_mask_logits(self, features: Features) -> Tensor:
         """Logits (..., N, A) that each action is legal, from the features [z_t, h_t] (..., N, F).
 
         Raises:

@@ -59,13 +59,13 @@ def update(actor, critic, rollout, target=None, progress=None, options=OPTIONS, 
 class RememberedAction(WorldModel):
     """A world that remembers the last action in h and pays 1 for action 0."""
 
-    def imagine_step(self, state, action, sampler, hear=None):
+    def imagine_indexed(self, state, action, sampler, hear=None):
         deterministic = torch.zeros_like(state.deterministic)
         deterministic[..., :A] = action
-        return torch.zeros_like(state.stochastic), LatentState(state.stochastic, deterministic)
+        return dataclasses.replace(state, deterministic=deterministic)
 
     def reward(self, features):
-        return features[..., CONFIG.stochastic_size]
+        return features.deterministic[..., 0]
 
 
 class TestImagine:
@@ -75,7 +75,7 @@ class TestImagine:
         begin, sampler = start(), ModeSampler()
         rollout = imagine(model, actor, begin, 4, sampler)
         assert rollout.features.shape == (4, M, N, CONFIG.feature_size)
-        torch.testing.assert_close(rollout.features[0], begin.state.features)
+        torch.testing.assert_close(rollout.features[0].dense(), begin.state.features)
         state = begin.state
         for step in range(3):
             logits = actor(state.features)
@@ -83,7 +83,7 @@ class TestImagine:
             action = sampler.one_hot(torch.softmax(logits, -1))
             assert torch.equal(rollout.action[step], action.argmax(-1))
             _, following = model.imagine_step(state, action, sampler)
-            torch.testing.assert_close(rollout.features[step + 1], following.features)
+            torch.testing.assert_close(rollout.features[step + 1].dense(), following.features)
             outcome = LatentState(state.stochastic, following.deterministic).features
             torch.testing.assert_close(rollout.reward[step], model.reward(outcome))
             torch.testing.assert_close(rollout.continuation[step], torch.sigmoid(model.continue_logits(outcome)))
@@ -93,14 +93,14 @@ class TestImagine:
         model, actor, _ = build(communication_dropout=0.9)
         model.train()
         first, second = (imagine(model, actor, start(), 4, ModeSampler()) for _ in range(2))
-        assert torch.equal(first.features, second.features)
+        assert torch.equal(first.features.dense(), second.features.dense())
         assert model.training
 
     def test_carries_no_gradient(self):
         model, actor, _ = build()
-        assert not any(
-            part.requires_grad for part in imagine(model, actor, start(), 3, RandomSampler()) if part is not None
-        )
+        rollout = imagine(model, actor, start(), 3, RandomSampler())
+        parts = [rollout.features.deterministic, *rollout[1:]]
+        assert not any(part.requires_grad for part in parts if part is not None)
 
     def test_takes_only_actions_that_it_imagines_to_be_legal(self):
         model, actor, _ = build(predict_action_mask=True)
@@ -125,7 +125,7 @@ class TestImagine:
         begin = start(hear=hear)
         other = StartStates(LatentState(begin.state.stochastic, begin.state.deterministic.clone()), hear)
         other.state.deterministic[:, 2] += 1
-        first, second = (imagine(model, actor, each, 5, ModeSampler()).features for each in (begin, other))
+        first, second = (imagine(model, actor, each, 5, ModeSampler()).features.dense() for each in (begin, other))
         torch.testing.assert_close(first[..., :2, :], second[..., :2, :])
         assert not torch.allclose(first[1:, :, 2], second[1:, :, 2])
 
@@ -166,9 +166,9 @@ class TestAgentUpdate:
     def test_every_row_is_used_once_per_epoch(self):
         model, actor, critic = build()
         rollout = imagine(model, actor, start(), OPTIONS.horizon, ModeSampler())
-        rows = prepare(rollout, critic, None, OPTIONS).features
+        rows = prepare(rollout, critic, None, OPTIONS).features.dense()
         seen = []
-        actor.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        actor.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].dense()))
         update(actor, critic, rollout)
         per_epoch = -(-len(rows) // OPTIONS.minibatch_size)
         assert len(seen) == OPTIONS.epochs * per_epoch
@@ -240,7 +240,7 @@ class TestAgentUpdate:
         for shift in (0.0, 5.0):
             model, actor, critic = build()
             rollout = imagine(model, actor, start(dead=dead), OPTIONS.horizon, ModeSampler())
-            rollout.features[..., 2, :] += shift
+            rollout.features.deterministic[..., 2, :] += shift
             torch.manual_seed(0)
             update(actor, critic, rollout)
             parameters.append(torch.cat([parameter.flatten() for parameter in critic.parameters()]))
