@@ -11,7 +11,7 @@ import typer
 from typer import Argument, Option
 
 from rllib_mamba.cli.errors import FAILURE, INTERRUPTED, CommandError, one_line
-from rllib_mamba.cli.options import CheckOptions, EvaluateOptions, TrainOptions, takes_options
+from rllib_mamba.cli.options import CheckOptions, CompareOptions, EvaluateOptions, TrainOptions, takes_options
 
 app = typer.Typer(
     name="rllib", no_args_is_help=True, pretty_exceptions_enable=False, help="Train and evaluate RLlib algorithms."
@@ -77,6 +77,21 @@ def check_env(
     from rllib_mamba.cli.check_env import check_env as run
 
     raise typer.Exit(run(env, options))
+
+
+@app.command()
+@takes_options(CompareOptions)
+def compare(
+    results: Annotated[list[str], Argument(help="Trial, experiment or results folders; NAME=PATH gives them a name.")],
+    options: CompareOptions,
+) -> None:
+    """Make one report of runs on disk: curves, final scores, steps to a threshold, with intervals over seeds.
+
+    rllib compare ~/ray_results/mamba ~/ray_results/qmix --metric won --out comparison
+    """
+    from rllib_mamba.cli.compare import compare_results as run
+
+    raise typer.Exit(run(results, options))
 
 
 @example_app.command("list")

@@ -13,6 +13,7 @@ from typing import Annotated, Any, get_type_hints
 from typer import Option
 
 EXPERIMENT = "Experiment"
+SWEEP = "Sweeps"
 RESULTS = "Results and checkpoints"
 SCALING = "Scaling"
 LOGGERS = "Loggers"
@@ -52,7 +53,8 @@ class TrainOptions:
             "--config",
             "-c",
             help="Settings of the algorithm: JSON or key=value, repeatable; dots reach into groups "
-            "(env_config.size=5).",
+            "(env_config.size=5). Values to search are written as grid:1e-3,3e-4, choice:8,16, uniform:0,1, "
+            "loguniform:1e-5,1e-3, randint:1,9, quniform:0,1,0.1.",
             rich_help_panel=EXPERIMENT,
         ),
     ] = None
@@ -66,13 +68,34 @@ class TrainOptions:
     stop_iters: Annotated[int | None, Option(min=1, help="Training iterations.", rich_help_panel=EXPERIMENT)] = None
     stop_timesteps: Annotated[int | None, Option(min=1, help="Sampled env steps.", rich_help_panel=EXPERIMENT)] = None
     stop_reward: Annotated[float | None, Option(help="Mean episode return.", rich_help_panel=EXPERIMENT)] = None
-    num_samples: Annotated[int | None, Option(min=1, help=f"Repeats. {_default(1)}", rich_help_panel=EXPERIMENT)] = None
+    num_samples: Annotated[
+        int | None,
+        Option(min=1, help=f"Repeats, or draws of what is searched. {_default(1)}", rich_help_panel=EXPERIMENT),
+    ] = None
     seed: Annotated[int | None, Option(help="Seed; repeats take seed, seed + 1, ...", rich_help_panel=EXPERIMENT)] = (
         None
     )
-    scheduler: Annotated[str | None, Option(help="Scheduler of Ray Tune.", rich_help_panel=EXPERIMENT)] = None
+    scheduler: Annotated[
+        str | None,
+        Option(help="Scheduler of Ray Tune: async_hyperband, pbt, median_stopping_rule, ...", rich_help_panel=SWEEP),
+    ] = None
     scheduler_config: Annotated[
-        str | None, Option(help="Arguments of the scheduler, as JSON.", rich_help_panel=EXPERIMENT)
+        str | None, Option(help="Arguments of the scheduler, as JSON.", rich_help_panel=SWEEP)
+    ] = None
+    search: Annotated[
+        str | None,
+        Option(help=f"Search algorithm of Ray Tune: optuna, ... {_default('random')}", rich_help_panel=SWEEP),
+    ] = None
+    search_config: Annotated[
+        str | None, Option(help="Arguments of the search algorithm, as JSON.", rich_help_panel=SWEEP)
+    ] = None
+    metric: Annotated[
+        str | None,
+        Option(help="Metric by which trials are compared. " + _default("the mean return"), rich_help_panel=SWEEP),
+    ] = None
+    mode: Annotated[
+        str | None,
+        Option(help=f"Whether the highest or the lowest is best: max, min. {_default('max')}", rich_help_panel=SWEEP),
     ] = None
     as_test: Annotated[
         bool | None, Option("--as-test", help="Exit 1 unless the stop reward is reached.", rich_help_panel=EXPERIMENT)
@@ -253,6 +276,50 @@ class CheckOptions:
     steps: Annotated[int, Option(min=1, help="Steps after which an episode is left.")] = DEFAULT_CHECKED_STEPS
     seed: Annotated[int, Option(min=0, help="Seed of the first episode and of the actions.")] = 0
     out: Annotated[Path | None, Option(help="JSON file for what was found.")] = None
+    verbose: Annotated[
+        int, Option("--verbose", "-v", count=True, show_default=False, help="-v INFO, -vv DEBUG and tracebacks.")
+    ] = 0
+
+
+@dataclass(kw_only=True)
+class CompareOptions:
+    """What was given on the command line of `rllib compare`."""
+
+    out: Annotated[Path, Option("--out", "-o", help="Folder for the report, its figures and numbers.")] = Path(
+        "comparison"
+    )
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace the report that is in the folder.")] = False
+    metric: Annotated[
+        str | None,
+        Option(
+            "--metric",
+            "-m",
+            help="Metric of the results, in full or its end (won, episode_return_mean). "
+            + _default("win rate or return of evaluations where all runs have them, of training otherwise"),
+        ),
+    ] = None
+    lower_is_better: Annotated[bool, Option("--lower-is-better", help="For losses, lengths and the like.")] = False
+    threshold: Annotated[
+        float | None, Option(help="Score whose first reaching is measured. " + _default("80 % of the best final score"))
+    ] = None
+    reference: Annotated[
+        str | None, Option(help="What ratios of steps are to. " + _default("MAMBA where present, else the first"))
+    ] = None
+    statistic: Annotated[str, Option(help="Line of the curves: iqm (interquartile mean) or mean.")] = "iqm"
+    smoothing: Annotated[int, Option(min=0, help="Episodes that each value is averaged over, 0 for none.")] = 50
+    final_share: Annotated[
+        float, Option(min=0.0, max=1.0, help="Last part of a run's steps that its final score is averaged over.")
+    ] = 0.1
+    resamples: Annotated[int, Option(min=100, help="Draws of the bootstrap.")] = 2000
+    allow_different_env_config: Annotated[
+        bool, Option("--allow-different-env-config", help="Compare different settings of one environment.")
+    ] = False
+    allow_different_step_units: Annotated[
+        bool, Option("--allow-different-step-units", help="Compare env steps with agent steps.")
+    ] = False
+    allow_equal_seeds: Annotated[
+        bool, Option("--allow-equal-seeds", help="Take several runs with one seed for several seeds.")
+    ] = False
     verbose: Annotated[
         int, Option("--verbose", "-v", count=True, show_default=False, help="-v INFO, -vv DEBUG and tracebacks.")
     ] = 0
