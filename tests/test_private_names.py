@@ -12,6 +12,9 @@ USED = [
     ("ray.rllib.env.env_runner", "self._seed", "teams/env_runner.py"),
     ("ray.rllib.env.vector.sync_vector_multi_agent_env", "self._infos =", "teams/metrics.py"),
     ("ray.rllib.core.learner.learner", "self._weights_seq_no =", "algorithms/team_learner.py"),
+    ("ray.rllib.core.learner.learner", "self._optimizer_lr_schedules[optimizer] =", "algorithms/team_learner.py"),
+    ("ray.rllib.core.learner.learner", "self._named_optimizers", "algorithms/team_learner.py"),
+    ("ray.rllib.core.learner.torch.torch_learner", "def _set_optimizer_state", "algorithms/team_learner.py"),
     ("ray.rllib.core.learner.learner", "self._learner_index =", "algorithms/team_learner.py"),
     ("ray.rllib.core.learner.torch.torch_learner", "def _make_modules_ddp_if_necessary", "algorithms/team_learner.py"),
     ("ray.rllib.core.learner.learner", "self._learner_connector =", "algorithms/mappo/learner.py"),
@@ -20,6 +23,11 @@ USED = [
     ("ray.rllib.algorithms.algorithm_config", "self._is_frozen =", "algorithms/team_config.py"),
     ("ray.rllib.algorithms.algorithm_config", "self._env_to_module_connector =", "cli/environments.py"),
     ("ray.data._internal.cluster_autoscaler.util", "def is_autoscaling_enabled", "algorithms/resources.py"),
+    ("ray.tune.schedulers.pbt", "def _get_new_config", "tuning/population.py"),
+    ("ray.tune.schedulers.pbt", "self._hyperparam_mutations =", "tuning/population.py"),
+    ("ray.tune.execution.tune_controller", "_FutureTrainingResult", "tuning/scheduler_state.py"),
+    ("ray.tune.schedulers.hyperband", "self._hyperbands =", "tuning/scheduler_state.py"),
+    ("ray.tune.schedulers.hyperband", "self._live_trials =", "tuning/scheduler_state.py"),
     ("ray._private.worker", "_worker_logs_enabled", "cli/cluster.py"),
 ]
 

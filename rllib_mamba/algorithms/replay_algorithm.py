@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from rllib_mamba.algorithms.team_algorithm import TeamAlgorithm
 REPLAY_RESULTS = "replay_buffer"
 COMPONENT_REPLAY_BUFFER = "replay_buffer"
 COMPONENT_SCHEDULE = "update_schedule"
+COMPONENT_UPDATES = "num_updates"
 
 
 class ReplayBuffer(Protocol):
@@ -53,6 +55,8 @@ class ReplayTeamAlgorithm(TeamAlgorithm, abc.ABC):
 
     replay_buffers: Mapping[str, Any]
     update_schedule: UpdateSchedule
+    #: Updates of each kind since the run began, whatever their number per cycle has been.
+    num_updates: Counter[str]
 
     @abc.abstractmethod
     def _make_replay_buffer(self, seed: int | None) -> ReplayBuffer:
@@ -96,6 +100,7 @@ class ReplayTeamAlgorithm(TeamAlgorithm, abc.ABC):
             for index, team in enumerate(self.config.trained_teams)
         }
         self.update_schedule = self._make_update_schedule()
+        self.num_updates = Counter()
 
     @override(Algorithm)
     def training_step(self) -> None:
@@ -107,19 +112,20 @@ class ReplayTeamAlgorithm(TeamAlgorithm, abc.ABC):
         self._collect()
         self._report()
 
-    def _update(self, timer: str, **kwargs: Any) -> None:
+    def _update(self, kind: str, **kwargs: Any) -> None:
         """One update of every trained team; `kwargs` go to the learners' `update`."""
         with self._timed("replay_sample"):
             batch = {
                 team: SampleBatch(buffer.sample(self.config.batch_size)) for team, buffer in self.replay_buffers.items()
             }
         env_steps = max(self._env_steps_of(team_batch) for team_batch in batch.values())
-        with self._timed(timer):
+        with self._timed(f"{kind}_update"):
             results = self.learner_group.update(
                 batch=MultiAgentBatch(batch, env_steps=env_steps),
                 timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: self.update_schedule.env_steps},
                 **kwargs,
             )
+        self.num_updates[kind] += 1
         self.metrics.aggregate(results, key=LEARNER_RESULTS)
 
     def _collect(self) -> None:
@@ -155,6 +161,7 @@ class ReplayTeamAlgorithm(TeamAlgorithm, abc.ABC):
         state = super().get_state(components, not_components=not_components, **kwargs)
         if self._check_component(COMPONENT_SCHEDULE, components, not_components):
             state[COMPONENT_SCHEDULE] = self.update_schedule.get_state()
+            state[COMPONENT_UPDATES] = dict(self.num_updates)
         for name, buffer in self._buffer_components():
             if self._check_component(name, components, not_components):
                 state[name] = buffer.get_state()
@@ -168,6 +175,7 @@ class ReplayTeamAlgorithm(TeamAlgorithm, abc.ABC):
             if name in state:
                 buffer.set_state(state[name])
         if COMPONENT_SCHEDULE in state:
+            self.num_updates = Counter(state.get(COMPONENT_UPDATES, {}))
             self.update_schedule.set_state(state[COMPONENT_SCHEDULE])
             if self.update_schedule.env_steps and not any(map(len, self.replay_buffers.values())):
                 self.update_schedule.experience_lost()

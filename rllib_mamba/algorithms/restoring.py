@@ -49,7 +49,7 @@ def check_checkpoint(
             differences += _space_differences(team, _saved_spaces(path / MODULES / team), spaces[team])
     differences += [
         f"{name} is {getattr(saved, name)!r} there and {getattr(config, name)!r} here"
-        for name in config.model_options
+        for name in config.checkpoint_options
         if getattr(saved, name) != getattr(config, name)
     ]
     if differences:

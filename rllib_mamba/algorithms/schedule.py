@@ -30,8 +30,9 @@ class UpdateSchedule:
     cycles_done: int = field(default=0, init=False)
     _waiting_steps: int = field(default=0, init=False)
     _waiting_episodes: int = field(default=0, init=False)
-    _counted_steps: int = field(default=0, init=False)
-    _counted_episodes: int = field(default=0, init=False)
+    #: Experience that no cycle has been made for yet.
+    _unused_steps: int = field(default=0, init=False)
+    _unused_episodes: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self.experience_lost()
@@ -41,9 +42,9 @@ class UpdateSchedule:
         self.env_steps += env_steps
         waited_steps, waited_episodes = min(self._waiting_steps, env_steps), min(self._waiting_episodes, episodes)
         if self._waiting_episodes == 0:
-            self._counted_steps += env_steps - waited_steps
+            self._unused_steps += env_steps - waited_steps
         if self._waiting_steps == 0:
-            self._counted_episodes += episodes - waited_episodes
+            self._unused_episodes += episodes - waited_episodes
         self._waiting_steps -= waited_steps
         self._waiting_episodes -= waited_episodes
 
@@ -52,11 +53,17 @@ class UpdateSchedule:
         """Cycles that the experience collected so far calls for and that are not done yet."""
         if self._waiting_steps or self._waiting_episodes:
             return 0
-        counted = self._counted_episodes if self.unit == "episodes" else self._counted_steps
-        return 1 + counted // self.every - self.cycles_done
+        unused = self._unused_episodes if self.unit == "episodes" else self._unused_steps
+        return (self.cycles_done == 0) + unused // self.every
 
     def cycle_done(self) -> None:
         """Counts one cycle as done."""
+        used = self.every if self.cycles_done else 0
+        # What the other unit has counted is used up as well, should a checkpoint of this run be gone on from with it.
+        if self.unit == "episodes":
+            self._unused_steps, self._unused_episodes = 0, self._unused_episodes - used
+        else:
+            self._unused_steps, self._unused_episodes = self._unused_steps - used, 0
         self.cycles_done += 1
 
     def experience_lost(self) -> None:
@@ -69,7 +76,7 @@ class UpdateSchedule:
         return {name: value for name, value in asdict(self).items() if name not in _OPTIONS}
 
     def set_state(self, state: dict[str, int]) -> None:
-        """Restores the counters of `get_state`."""
+        """Restores the counters of `get_state`; what is asked of experience that follows is this schedule's own."""
         for name, value in state.items():
             setattr(self, name, value)
 

@@ -62,6 +62,8 @@ class TeamAlgorithmConfig(AlgorithmConfig):
     algorithm_name: ClassVar[str]
     #: Options that shape the networks and how they are used: the module's `model_config`.
     model_options: ClassVar[tuple[str, ...]] = ()
+    #: Options that must be those a checkpoint was made with, as weights or optimizers would not fit otherwise.
+    checkpoint_options: ClassVar[tuple[str, ...]] = ()
     #: What `preset` takes: options by name of the preset.
     known_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     #: Callbacks in force beside the user's.
@@ -150,6 +152,16 @@ class TeamAlgorithmConfig(AlgorithmConfig):
             self.preset(name)
         return super().update_from_dict(config_dict)
 
+    def check_options(self) -> None:
+        """Checks every option by itself and with others, without making the environment.
+
+        Raises:
+            ValueError: An option is unknown, out of range or contradicts another.
+        """
+        if not self._is_frozen:
+            self._check_for_unknown_options()
+
+    @override(AlgorithmConfig)
     def validate(self) -> None:
         """Checks every option and forms the teams.
 
@@ -159,8 +171,8 @@ class TeamAlgorithmConfig(AlgorithmConfig):
                 team; no team is to be trained; or the curriculum is wrong.
             TypeError: The environment is not a `MultiAgentEnv`.
         """
+        self.check_options()
         if not self._is_frozen:
-            self._check_for_unknown_options()
             self._form_teams()
         super().validate()
         if not self.trained_teams:

@@ -16,6 +16,9 @@ from torch import Tensor, nn
 
 from rllib_mamba.algorithms.team_config import Schedule
 
+#: What an optimizer's groups of parameters take from a checkpoint; learning rates are set before the next update.
+_RESTORED = ("params", "lr")
+
 
 class TeamLearner(TorchLearner):
     """A learner that makes its own gradient steps in `_update`, on networks inside of a team's module.
@@ -23,6 +26,9 @@ class TeamLearner(TorchLearner):
     Every update seeds torch's generator from (seed, learner, number of the update): its randomness
     depends neither on what acts in the same process nor on how often the run was restored. With several
     learners the gradients are averaged before clipping; all begin with the first one's weights.
+
+    Learning rates, entropy coefficients and the other options of optimizers are those of the configuration, also after
+    going on from a checkpoint that was made with others.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -57,14 +63,18 @@ class TeamLearner(TorchLearner):
 
     @override(Learner)
     def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
-        """Moves the entropy schedules on with the env steps, and logs the numbers of parameters.
+        """Moves learning rates and entropy schedules on with the env steps, and logs the numbers of parameters.
 
         RLlib logs them once, which leaves NaN for every later iteration.
         """
         super().before_gradient_based_update(timesteps=timesteps)
         self._log_trainable_parameters()
+        env_steps = timesteps.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0)
         for schedule in self._entropy_schedules.values():
-            schedule.update(timestep=timesteps.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0))
+            schedule.update(timestep=env_steps)
+        # RLlib sets them after an update only: the first one after a restoration would be made with the old rates.
+        for optimizer, schedule in self._optimizer_lr_schedules.items():
+            self._set_optimizer_lr(optimizer, lr=schedule.update(timestep=env_steps))
 
     def _schedule_entropy(self, module_id: str, coefficient: Schedule) -> None:
         """Makes a module's entropy coefficient follow the env steps."""
@@ -101,6 +111,18 @@ class TeamLearner(TorchLearner):
     def compute_loss_for_module(self, **kwargs: Any) -> Tensor:
         """Not used: `_update` makes the gradient steps."""
         raise NotImplementedError(f"{type(self).__name__} makes its gradient steps in `_update`.")
+
+    @override(TorchLearner)
+    def _set_optimizer_state(self, state: dict[str, Any]) -> None:
+        """Takes over moments and counters; weight decay and the like stay those of the configuration."""
+        own = {
+            name: [{option: value for option, value in group.items() if option not in _RESTORED} for group in groups]
+            for name, groups in ((name, optimizer.param_groups) for name, optimizer in self._named_optimizers.items())
+        }
+        super()._set_optimizer_state(state)
+        for name, groups in own.items():
+            for group, options in zip(self._named_optimizers[name].param_groups, groups, strict=True):
+                group.update(options)
 
     @override(Learner)
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:

@@ -52,3 +52,12 @@ def test_counters_go_on_from_a_checkpoint() -> None:
     portions = [(10, 1), (10, 3)]
     assert done_after(restored, portions) == done_after(schedule, portions) == [2, 3]
     assert restored.env_steps == 30
+
+
+@pytest.mark.parametrize(("every", "unit", "due"), [(10, "env_steps", 3), (500, "env_steps", 0), (1, "episodes", 0)])
+def test_with_another_ratio_only_what_is_unused_calls_for_cycles(every: int, unit: str, due: int) -> None:
+    schedule = UpdateSchedule(100, "env_steps")
+    done_after(schedule, [(1_000, 9), (35, 0)])
+    restored = UpdateSchedule(every, unit)
+    restored.set_state(schedule.get_state())
+    assert restored.cycles_due == due

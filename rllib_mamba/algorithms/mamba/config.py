@@ -49,6 +49,9 @@ class MAMBAConfig(TeamAlgorithmConfig):
         "predict_action_mask",
         "mask_dead_agents",
     )
+    checkpoint_options = tuple(
+        name for name in model_options if name not in ("communication_dropout", "mask_dead_agents")
+    )
     # The recurrent state is made anew from the replayed observations and actions.
     own_callbacks = (*TeamAlgorithmConfig.own_callbacks, DropModelOutputsCallback)
 
@@ -215,19 +218,17 @@ class MAMBAConfig(TeamAlgorithmConfig):
         return self
 
     @override(TeamAlgorithmConfig)
-    def validate(self) -> None:
-        """Checks every option, then forms the teams.
+    def check_options(self) -> None:
+        """Checks every option by itself and with others, without making the environment.
 
         Raises:
-            ValueError: An option is unknown, out of range or contradicts another, or the environment's
-                agents cannot be formed into teams.
-            TypeError: The environment is not a `MultiAgentEnv`.
+            ValueError: An option is unknown, out of range or contradicts another.
         """
         check_ranges(self)
-        self._validate_combinations()
-        super().validate()
+        self._check_combinations()
+        super().check_options()
 
-    def _validate_combinations(self) -> None:
+    def _check_combinations(self) -> None:
         if self.hidden_size % self.communication_heads:
             raise ValueError(
                 f"hidden_size={self.hidden_size} is not divisible by communication_heads={self.communication_heads}: "

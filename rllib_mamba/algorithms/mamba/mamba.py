@@ -55,9 +55,9 @@ class MAMBA(ReplayTeamAlgorithm):
     @override(ReplayTeamAlgorithm)
     def _learn(self) -> None:
         for _ in range(self.config.world_model_updates):
-            self._update(f"{WORLD_MODEL_PHASE}_update", phase=WORLD_MODEL_PHASE)
+            self._update(WORLD_MODEL_PHASE, phase=WORLD_MODEL_PHASE)
         for _ in range(self.config.agent_updates):
-            self._update(f"{AGENT_PHASE}_update", phase=AGENT_PHASE)
+            self._update(AGENT_PHASE, phase=AGENT_PHASE)
 
     @override(ReplayTeamAlgorithm)
     def _env_steps_of(self, batch: dict[str, Any]) -> int:
@@ -65,10 +65,8 @@ class MAMBA(ReplayTeamAlgorithm):
 
     @override(ReplayTeamAlgorithm)
     def _learning_progress(self) -> dict[str, float]:
-        schedule = self.update_schedule
-        world_model_updates = schedule.cycles_done * self.config.world_model_updates
-        agent_updates = schedule.cycles_done * self.config.agent_updates
-        env_steps = max(1, schedule.env_steps)
+        world_model_updates, agent_updates = self.num_updates[WORLD_MODEL_PHASE], self.num_updates[AGENT_PHASE]
+        env_steps = max(1, self.update_schedule.env_steps)
         return {
             "num_world_model_updates_lifetime": world_model_updates,
             "num_agent_updates_lifetime": agent_updates,

@@ -57,6 +57,7 @@ class MAPPOConfig(TeamAlgorithmConfig):
         "death_masking",
         "value_normalization",
     )
+    checkpoint_options = tuple(name for name in model_options if name not in ("max_seq_len", "death_masking"))
 
     def __init__(self, algo_class: type | None = None) -> None:
         if algo_class is None:
@@ -150,6 +151,20 @@ class MAPPOConfig(TeamAlgorithmConfig):
         return self._set_given(given)
 
     @override(TeamAlgorithmConfig)
+    def check_options(self) -> None:
+        """Checks every option by itself and with others, without making the environment.
+
+        Raises:
+            ValueError: An option is unknown, out of range or contradicts another.
+        """
+        RANGES.check(self)
+        defaults = AlgorithmConfig()
+        for name, instead in _INSTEAD.items():
+            if getattr(self, name) != getattr(defaults, name):
+                raise ValueError(f"{name}={getattr(self, name)!r} has no effect on MAPPO: set {instead}.")
+        super().check_options()
+
+    @override(TeamAlgorithmConfig)
     def validate(self) -> None:
         """Checks every option, then forms the teams.
 
@@ -158,11 +173,6 @@ class MAPPOConfig(TeamAlgorithmConfig):
                 agents cannot be formed into teams.
             TypeError: The environment is not a `MultiAgentEnv`.
         """
-        RANGES.check(self)
-        defaults = AlgorithmConfig()
-        for name, instead in _INSTEAD.items():
-            if getattr(self, name) != getattr(defaults, name):
-                raise ValueError(f"{name}={getattr(self, name)!r} has no effect on MAPPO: set {instead}.")
         super().validate()
         self.validate_train_batch_size_vs_rollout_fragment_length()
 

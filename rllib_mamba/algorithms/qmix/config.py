@@ -51,6 +51,7 @@ class QMIXConfig(TeamAlgorithmConfig):
         "hypernetwork_hidden_size",
         "normalize_state",
     )
+    checkpoint_options = (*model_options, "optimizer_type")
     # The recurrent state is made anew from the replayed observations and actions.
     own_callbacks = (*TeamAlgorithmConfig.own_callbacks, CountEnvStepsCallback, DropModelOutputsCallback)
 
@@ -147,13 +148,11 @@ class QMIXConfig(TeamAlgorithmConfig):
         return self._set_given(given)
 
     @override(TeamAlgorithmConfig)
-    def validate(self) -> None:
-        """Checks every option, then forms the teams.
+    def check_options(self) -> None:
+        """Checks every option by itself and with others, without making the environment.
 
         Raises:
-            ValueError: An option is unknown, out of range or contradicts another, or the environment's
-                agents cannot be formed into teams.
-            TypeError: The environment is not a `MultiAgentEnv`.
+            ValueError: An option is unknown, out of range or contradicts another.
         """
         check_ranges(self)
         if self.batch_size > self.replay_buffer_capacity_episodes:
@@ -168,7 +167,7 @@ class QMIXConfig(TeamAlgorithmConfig):
                 f"batch_size={self.batch_size} is not a multiple of num_learners={learners}: every learner takes an "
                 "equal share of the episodes. Change one of the two."
             )
-        super().validate()
+        super().check_options()
 
     @override(AlgorithmConfig)
     def get_rollout_fragment_length(self, worker_index: int = 0) -> int:

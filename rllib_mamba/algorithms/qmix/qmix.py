@@ -16,6 +16,8 @@ from rllib_mamba.algorithms.schedule import UpdateSchedule
 from rllib_mamba.replay import TeamEpisodeReplayBuffer
 from rllib_mamba.replay.team_episode_replay_buffer import FILLED
 
+VALUE_UPDATE = "learner"
+
 
 class QMIX(ReplayTeamAlgorithm):
     """Monotonic value function factorisation (Rashid et al., ICML 2018, arXiv 1803.11485), with its relatives.
@@ -63,7 +65,7 @@ class QMIX(ReplayTeamAlgorithm):
             for team, buffer in self.replay_buffers.items():
                 check_rewards(buffer, team, self.config.team_reward)
         for _ in range(self.config.updates_per_cycle):
-            self._update("learner_update")
+            self._update(VALUE_UPDATE)
 
     @override(ReplayTeamAlgorithm)
     def _env_steps_of(self, batch: dict[str, Any]) -> int:
@@ -72,7 +74,7 @@ class QMIX(ReplayTeamAlgorithm):
     @override(ReplayTeamAlgorithm)
     def _learning_progress(self) -> dict[str, float]:
         schedule = self.update_schedule
-        updates = schedule.cycles_done * self.config.updates_per_cycle
+        updates = self.num_updates[VALUE_UPDATE]
         epsilon = Scheduler(fixed_value_or_schedule=self.config.epsilon)
         return {
             "num_value_updates_lifetime": updates,
