@@ -22,7 +22,7 @@ def quieten(verbose: int) -> None:
     """Sets what the libraries print: nothing but errors that end the run, INFO for 1 and DEBUG for 2."""
     level = _LEVELS[min(verbose, 2)]
     logging.basicConfig(level=level if verbose else logging.ERROR)
-    for name in ("ray", "ray.tune", "ray.rllib"):
+    for name in ("ray", "ray.tune", "ray.rllib", "optuna"):
         logging.getLogger(name).setLevel(level)
     logging.getLogger("rllib_mamba").setLevel(level if verbose else logging.WARNING)
     if not verbose:
@@ -104,6 +104,14 @@ def fit_env_runners(algorithm: type[Algorithm], config: AlgorithmConfig, cpus: f
     fitting = max(0, wanted - math.ceil(excess / config.num_cpus_per_env_runner))
     config.env_runners(num_env_runners=fitting)
     return f"{wanted} env runners, the default, need more than the {cpus:g} CPUs there are: using {fitting}."
+
+
+def describe_trials(trials: int, bundles: list[dict[str, float]], cpus: float) -> str:
+    """Returns a line that says how many of the trials run side by side, and what each has."""
+    needed = total(bundles, "CPU")
+    side_by_side = min(trials, int(cpus // needed)) if needed else trials
+    each = "1 CPU" if needed == 1 else f"{needed:g} CPUs"
+    return f"{trials} trials, {side_by_side} at a time with {each} each."
 
 
 def give_spare_cpus(algorithm: type[Algorithm], config: AlgorithmConfig, cpus: float, trials: int) -> None:

@@ -5,7 +5,6 @@ import dataclasses
 import os
 import shlex
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,13 @@ from typing import Any
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.tune import CheckpointConfig, RunConfig, TuneConfig
-from ray.tune.schedulers import SCHEDULER_IMPORT, TrialScheduler, create_scheduler
+from ray.tune.schedulers import PopulationBasedTraining
+from ray.tune.search import BasicVariantGenerator
 
 from rllib_mamba import registry
 from rllib_mamba.cli.checkpoint import read_checkpoint
 from rllib_mamba.cli.environments import report_episode_metrics, set_environment
-from rllib_mamba.cli.errors import CommandError, UsageError, did_you_mean, one_line
+from rllib_mamba.cli.errors import CommandError, UsageError, one_line
 from rllib_mamba.cli.options import (
     DEFAULT_CHECKPOINT_FREQUENCY,
     DEFAULT_CHECKPOINTS_KEPT,
@@ -26,9 +26,21 @@ from rllib_mamba.cli.options import (
     DEFAULT_RESULTS_ROOT,
     TrainOptions,
 )
-from rllib_mamba.cli.progress import RETURN
-from rllib_mamba.cli.settings import apply_preset, apply_settings, parse_json, parse_settings
+from rllib_mamba.cli.search_space import check_values, largest, read_search_space, split, take_from, without
+from rllib_mamba.cli.settings import apply_preset, apply_settings, merged, parse_settings
 from rllib_mamba.cli.stopping import MetricStopper, given_criteria
+from rllib_mamba.cli.sweep import (
+    Sweep,
+    check_metric,
+    check_together,
+    make_scheduler,
+    make_search,
+    metric_of,
+    parse_arguments,
+    scheduler_note,
+)
+
+POPULATION_CHECKPOINTS_KEPT = 4
 
 _RUN_SETTINGS = {
     "env_runners": ("num_env_runners", "num_envs_per_env_runner"),
@@ -41,8 +53,9 @@ _RUN_SETTINGS = {
 class Experiment:
     """An algorithm's configuration with stop criteria and what a file sets for Tune.
 
-    `source` holds the arguments that name the experiment again (`--algo PPO`, `file FILE`), for the line that says
-    how to resume it; `notes` are lines about what was decided for the user.
+    Where the sweep searches a setting, `config` has its largest value. `source` holds the arguments that name the
+    experiment again (`--algo PPO`, `file FILE`), for the line that says how to resume it; `notes` are lines about what
+    was decided for the user.
     """
 
     algorithm: type[Algorithm]
@@ -53,6 +66,12 @@ class Experiment:
     tune_config: TuneConfig = field(default_factory=TuneConfig)
     checkpoint: Path | None = None
     notes: list[str] = field(default_factory=list)
+    sweep: Sweep = field(default_factory=Sweep)
+
+    @property
+    def num_trials(self) -> int:
+        """Trials in all."""
+        return self.sweep.num_trials(self.tune_config.num_samples)
 
     @property
     def name(self) -> str:
@@ -67,7 +86,10 @@ class Experiment:
     def resume_line(self) -> str:
         """The command that goes on with this experiment after an interruption."""
         where = [] if self.storage == os.path.expanduser(DEFAULT_RESULTS_ROOT) else ["--local-dir", self.storage]
-        return shlex.join(["rllib", "train", *self.source, "--experiment-name", self.name, *where, "--resume"])
+        default = Sweep()
+        by = [] if self.sweep.metric == default.metric else ["--metric", self.sweep.metric]
+        by += [] if self.sweep.mode == default.mode else ["--mode", self.sweep.mode]
+        return shlex.join(["rllib", "train", *self.source, "--experiment-name", self.name, *where, *by, "--resume"])
 
 
 def experiment_from_options(options: TrainOptions) -> Experiment:
@@ -99,7 +121,9 @@ def apply_options(experiment: Experiment, options: TrainOptions) -> None:
         apply_preset(config, options.preset)
     settings = parse_settings(options.config or [])
     environment = options.env or settings.pop("env", None)
-    apply_settings(config, settings)
+    fixed, searched = split(read_search_space(settings))
+    experiment.sweep.space = merged(without(take_from(config), fixed), searched)
+    apply_settings(config, merged(fixed, largest(searched)))
     if environment:
         note = set_environment(config, environment)
         experiment.notes += [note] if note else []
@@ -122,6 +146,8 @@ def apply_options(experiment: Experiment, options: TrainOptions) -> None:
     experiment.stop = _stop(experiment, options)
     experiment.run_config = _run_config(experiment, options)
     experiment.tune_config = _tune_config(experiment, options)
+    _keep_enough_checkpoints(experiment, options)
+    _check_sweep(experiment, options)
     if options.restore:
         experiment.checkpoint = _restored_checkpoint(experiment, options.restore)
 
@@ -160,11 +186,13 @@ def _run_config(experiment: Experiment, options: TrainOptions) -> RunConfig:
 
 
 def _checkpoint_config(base: CheckpointConfig | None, options: TrainOptions) -> CheckpointConfig:
-    base = base or CheckpointConfig(
-        checkpoint_frequency=DEFAULT_CHECKPOINT_FREQUENCY,
-        num_to_keep=DEFAULT_CHECKPOINTS_KEPT,
-        checkpoint_at_end=True,
-    )
+    # A run configuration that says nothing of checkpoints holds such a one.
+    if base is None or base == CheckpointConfig():
+        base = CheckpointConfig(
+            checkpoint_frequency=DEFAULT_CHECKPOINT_FREQUENCY,
+            num_to_keep=DEFAULT_CHECKPOINTS_KEPT,
+            checkpoint_at_end=True,
+        )
     changes: dict[str, Any] = {}
     if options.checkpoint_freq is not None:
         changes["checkpoint_frequency"] = options.checkpoint_freq
@@ -181,27 +209,53 @@ def _checkpoint_config(base: CheckpointConfig | None, options: TrainOptions) -> 
 
 
 def _tune_config(experiment: Experiment, options: TrainOptions) -> TuneConfig:
+    base, sweep = experiment.tune_config, experiment.sweep
     changes: dict[str, Any] = {}
     if options.num_samples is not None:
         changes["num_samples"] = options.num_samples
-    if options.scheduler:
-        changes["scheduler"] = _scheduler(options.scheduler, options.scheduler_config)
-    elif options.scheduler_config:
-        raise UsageError("--scheduler-config needs --scheduler.")
-    return dataclasses.replace(copy.copy(experiment.tune_config), **changes)
+    arguments = parse_arguments(options.scheduler_config, "--scheduler-config", options.scheduler, "--scheduler")
+    search_arguments = parse_arguments(options.search_config, "--search-config", options.search, "--search")
+    own_metric = base.metric or getattr(base.scheduler, "metric", None)
+    sweep.metric, sweep.mode = metric_of(
+        options, arguments.pop("metric", own_metric), arguments.pop("mode", base.mode or None)
+    )
+    # A resumed experiment has them already.
+    if not options.resume:
+        trials = sweep.num_trials(changes.get("num_samples", base.num_samples))
+        check_together(options.scheduler, options.search, trials)
+        if options.scheduler:
+            scheduler = make_scheduler(options.scheduler, arguments, sweep, experiment.config, experiment.stop)
+            changes["scheduler"] = scheduler
+            note = scheduler_note(scheduler, arguments, experiment.stop)
+            experiment.notes += [note] if note else []
+        if options.search:
+            changes["search_alg"] = make_search(options.search, search_arguments, sweep, options.seed)
+        elif sweep.space and options.seed is not None and base.search_alg is None:
+            changes["search_alg"] = BasicVariantGenerator(random_state=options.seed)
+        if options.scheduler or options.search:
+            changes |= {"metric": sweep.metric, "mode": sweep.mode}
+    return dataclasses.replace(copy.copy(base), **changes)
 
 
-def _scheduler(name: str, config_text: str | None) -> TrialScheduler:
-    if name.lower() not in SCHEDULER_IMPORT:
-        known = ", ".join(SCHEDULER_IMPORT)
-        raise UsageError(f"--scheduler: {name!r} is none of Tune's ({known}).{did_you_mean(name, SCHEDULER_IMPORT)}")
-    arguments: Mapping[str, Any] = parse_json(config_text, "--scheduler-config") if config_text else {}
-    # Schedulers that compare trials need a metric; the fifo scheduler takes none and drops it.
-    defaults = {"metric": RETURN, "mode": "max", "time_attr": "training_iteration"}
-    try:
-        return create_scheduler(name, **(defaults | dict(arguments)))
-    except (ValueError, TypeError, AssertionError, ImportError) as error:
-        raise UsageError(f"--scheduler {name}: {one_line(str(error)) or type(error).__name__}") from error
+def _keep_enough_checkpoints(experiment: Experiment, options: TrainOptions) -> None:
+    """A population's trials go on from each other's checkpoints, which must not be gone by then."""
+    checkpoint_config = experiment.run_config.checkpoint_config
+    population = isinstance(experiment.tune_config.scheduler, PopulationBasedTraining)
+    if population and options.keep_checkpoints_num is None and checkpoint_config and checkpoint_config.num_to_keep:
+        enough = max(checkpoint_config.num_to_keep, POPULATION_CHECKPOINTS_KEPT)
+        experiment.run_config.checkpoint_config = dataclasses.replace(checkpoint_config, num_to_keep=enough)
+
+
+def _check_sweep(experiment: Experiment, options: TrainOptions) -> None:
+    if options.resume:
+        return
+    if options.metric:
+        check_metric(options.metric, experiment.config)
+    if experiment.sweep.space:
+        if options.no_tune or options.local_mode:
+            mode = "--no-tune" if options.no_tune else "--local-mode"
+            raise UsageError(f"values to search (grid:, loguniform:, ...) need Tune: leave out {mode}.")
+        check_values(experiment.config, experiment.sweep.space)
 
 
 def _restored_checkpoint(experiment: Experiment, path: str) -> Path:

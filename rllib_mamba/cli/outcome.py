@@ -5,7 +5,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,11 @@ def own_command() -> str:
 
 @dataclass(frozen=True)
 class TrialOutcome:
-    """One trial at the end of a run: its last result (nested), where it lies, and what stopped it if it failed."""
+    """One trial at the end of a run: its last result (nested), where it lies, and what stopped it if it failed.
+
+    `config` holds its settings, and `score` the best value of the metric by which trials are compared, reached at
+    `score_step` env steps (or iterations, where nobody counted env steps).
+    """
 
     name: str
     folder: str
@@ -37,6 +41,14 @@ class TrialOutcome:
     checkpoint: str | None
     best: bool = False
     error: BaseException | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    score: float | None = None
+    score_step: float | None = None
+
+    @property
+    def trial_id(self) -> str:
+        """What Tune calls the trial, short and unique."""
+        return str(self.result.get("trial_id", self.name))
 
     def lines(self) -> list[str]:
         """Returns what is printed about the trial."""

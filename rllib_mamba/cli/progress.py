@@ -102,9 +102,9 @@ class ProgressTracker:
 
     def _seconds_left(self, flat: Mapping[str, Any], iteration: float, now: float) -> float | None:
         estimates = []
-        for name, target in self._stop.items():
+        for name, target in counters(self._stop).items():
             value = _number(flat, name)
-            if value is None or not (name in _COUNTERS or name.endswith("_lifetime")):
+            if value is None:
                 continue
             begin = (value, now) if iteration > 1 else (0.0, self._start)
             begin_value, begin_time = self._first.setdefault(name, begin)
@@ -112,6 +112,11 @@ class ProgressTracker:
             if gained > 0 and elapsed > 0:
                 estimates.append(max(0.0, (target - value) * elapsed / gained))
         return min(estimates, default=None)
+
+
+def counters(stop: Mapping[str, float]) -> dict[str, float]:
+    """Returns those of the stop criteria that count something, whatever a trial learns: iterations, env steps, time."""
+    return {name: value for name, value in stop.items() if name in _COUNTERS or name.endswith("_lifetime")}
 
 
 def duration(seconds: float) -> str:

@@ -8,8 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ray.rllib.algorithms.algorithm_config import DEPRECATED_VALUE, AlgorithmConfig, NotProvided
+from ray.tune.search.sample import Domain
 
 from rllib_mamba.cli.errors import UsageError, did_you_mean, one_line
+
+GRID = "grid_search"
+"""The one key of what `tune.grid_search` gives."""
 
 _GROUP_ALIASES = {"lambda": "lambda_", "input": "input_", "num_workers": "num_env_runners"}
 
@@ -43,8 +47,7 @@ def parse_settings(texts: Iterable[str], option: str = "--config") -> dict[str, 
     settings: dict[str, Any] = {}
     for text in texts:
         if text.lstrip().startswith("{"):
-            for key, value in parse_json(text, option).items():
-                _merge(settings, _nested(key, value))
+            _merge(settings, nested_settings(parse_json(text, option)))
             continue
         key, equals, value_text = text.partition("=")
         if not equals or not key.strip():
@@ -53,7 +56,7 @@ def parse_settings(texts: Iterable[str], option: str = "--config") -> dict[str, 
             value = json.loads(value_text)
         except json.JSONDecodeError:
             value = {"True": True, "False": False, "None": None}.get(value_text, value_text)
-        _merge(settings, _nested(key.strip(), value))
+        _merge(settings, nest(key.strip(), value))
     return settings
 
 
@@ -71,12 +74,12 @@ def apply_settings(config: AlgorithmConfig, settings: Mapping[str, Any], option:
             raise UsageError(
                 f"{option}: {type(config).__name__} has no setting {given_name!r}.{did_you_mean(given_name, known)}"
             )
-        merged = _merged_value(config, name, value, option)
+        setting = _merged_value(config, name, value, option)
         try:
             if name in methods:
-                getattr(config, methods[name])(**{name: merged})
+                getattr(config, methods[name])(**{name: setting})
             else:
-                setattr(config, name, merged)
+                setattr(config, name, setting)
         except (ValueError, TypeError, AttributeError) as error:
             raise UsageError(f"{option}: {given_name}={value!r} is refused: {one_line(str(error))}") from error
 
@@ -119,6 +122,33 @@ def parse_stop(criteria: Mapping[str, Any], option: str = "--stop") -> dict[str,
     return flat
 
 
+def nest(key: str, value: Any) -> dict[str, Any]:
+    """Returns `value` under the levels that the dots of `key` separate."""
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value
+
+
+def nested_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns `settings` with levels in place of the dots in their names."""
+    nested: dict[str, Any] = {}
+    for key, value in settings.items():
+        _merge(nested, nest(key, value))
+    return nested
+
+
+def merged(settings: Mapping[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns nested `settings` with those of `update` set, at every level."""
+    result = copy.deepcopy(dict(settings))
+    _merge(result, update)
+    return result
+
+
+def is_searched(value: Any) -> bool:
+    """Says whether `value` stands for values that Ray Tune draws or goes through."""
+    return isinstance(value, Domain) or (isinstance(value, Mapping) and set(value) == {GRID})
+
+
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Returns a dictionary without levels, their names joined by `/`."""
     flat: dict[str, Any] = {}
@@ -130,15 +160,9 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _nested(key: str, value: Any) -> dict[str, Any]:
-    for part in reversed(key.split(".")):
-        value = {part: value}
-    return value
-
-
 def _merge(into: dict[str, Any], update: Mapping[str, Any]) -> None:
     for key, value in update.items():
-        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict) and not is_searched(value):
             _merge(into[key], value)
         else:
             into[key] = value
@@ -149,6 +173,8 @@ def _is_attribute(config: AlgorithmConfig, name: str) -> bool:
 
 
 def _merged_value(config: AlgorithmConfig, name: str, value: Any, option: str) -> Any:
+    if is_searched(value):
+        return value
     # RLlib's `model_config` is a read-only view with defaults of the algorithm mixed in; what users set is behind it.
     attribute = "_model_config" if name == "model_config" else name
     current = getattr(config, attribute, None)
@@ -160,9 +186,7 @@ def _merged_value(config: AlgorithmConfig, name: str, value: Any, option: str) -
                     raise UsageError(f"{option}: {name} has no setting {key!r}.{did_you_mean(key, known)}")
             return dataclasses.replace(current, **value)
         if isinstance(current, Mapping):
-            merged = copy.deepcopy(dict(current))
-            _merge(merged, value)
-            return merged
+            return merged(current, value)
         if isinstance(current, bool | int | float | str):
             raise UsageError(f"{option}: {name} is a single value ({current!r}), not a group with settings in it.")
         return value

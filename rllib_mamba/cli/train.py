@@ -12,6 +12,7 @@ from rllib_mamba.cli.loggers import logger_callbacks
 from rllib_mamba.cli.options import TrainOptions
 from rllib_mamba.cli.outcome import TrialOutcome, exit_code, return_criteria
 from rllib_mamba.cli.stopping import describe
+from rllib_mamba.cli.sweep_table import is_sweep, ranked, sweep_table
 from rllib_mamba.cli.tune_run import check_resumable, run_with_tune
 from rllib_mamba.registry import register
 
@@ -69,6 +70,7 @@ def _check_combinations(options: TrainOptions) -> None:
         needs_tune = {
             "--resume": options.resume,
             "--scheduler": options.scheduler,
+            "--search": options.search,
             "--wandb-key": options.wandb_key or options.wandb_project or options.wandb_run_name,
             "--mlflow-uri": options.mlflow_uri,
         }
@@ -91,10 +93,11 @@ def _fit(experiment: Experiment, options: TrainOptions, own_cluster: bool, in_pr
         note = cluster.fit_env_runners(algorithm, config, resources.get("CPU", 0))
         experiment.notes += [note] if note else []
     if own_cluster and not in_process:
-        trials = experiment.tune_config.num_samples
-        cluster.give_spare_cpus(algorithm, config, resources.get("CPU", 0), trials)
+        cluster.give_spare_cpus(algorithm, config, resources.get("CPU", 0), experiment.num_trials)
     bundles = cluster.requested_bundles(algorithm, config)
     cluster.check_fits(config, bundles, in_process)
+    if experiment.num_trials > 1 and not in_process:
+        experiment.notes.append(cluster.describe_trials(experiment.num_trials, bundles, resources.get("CPU", 0)))
 
 
 def _headline(experiment: Experiment, options: TrainOptions) -> str:
@@ -108,7 +111,13 @@ def _headline(experiment: Experiment, options: TrainOptions) -> str:
 
 
 def _finish(experiment: Experiment, options: TrainOptions, outcomes: list[TrialOutcome], interrupted: bool) -> int:
-    for outcome in outcomes:
+    sweep = experiment.sweep
+    shown = list(outcomes)
+    if is_sweep(outcomes):
+        print("\n".join(sweep_table(outcomes, sweep.metric, sweep.mode)), flush=True)
+        best = ranked(outcomes, sweep.mode)[0]
+        shown = [outcome for outcome in outcomes if outcome is best or outcome.error is not None]
+    for outcome in shown:
         print("\n".join(outcome.lines()), flush=True)
     if interrupted and not (options.no_tune or options.local_mode):
         print(f"  go on with  {experiment.resume_line()}", flush=True)

@@ -6,8 +6,11 @@ from typing import Any
 
 from ray.tune import Callback
 
+from rllib_mamba.cli.errors import did_you_mean
 from rllib_mamba.cli.interrupt import Interrupt
 from rllib_mamba.cli.reporter import Reporter, make_reporter
+from rllib_mamba.cli.settings import flatten
+from rllib_mamba.cli.sweep import comes_later
 
 SHOULD_CHECKPOINT = "should_checkpoint"
 
@@ -16,18 +19,22 @@ class TuneProgress(Callback):
     """Reports every result; on Ctrl-C saves the running trials, then ends the experiment so that it can be resumed.
 
     Tune stores its callbacks with the experiment: only the stop criteria are stored, a resumed experiment begins with
-    a reporter of its own. `interrupted` says that Ctrl-C ended the experiment.
+    a reporter of its own. `interrupted` says that Ctrl-C ended the experiment. Where trials are compared by a `metric`
+    that the first result does not have, and that does not come later, it ends the experiment.
     """
 
-    def __init__(self, stop: Mapping[str, float]) -> None:
+    def __init__(self, stop: Mapping[str, float], metric: str | None = None) -> None:
         self._stop = dict(stop)
+        self._metric = metric
         self.interrupted = False
+        #: Why the experiment was ended, where it was not Ctrl-C.
+        self.problem: str | None = None
         self._reporter: Reporter | None = None
         self._interrupt: Interrupt | None = None
         self._saved: set[str] = set()
 
-    def __reduce__(self) -> tuple[type, tuple[dict[str, float]]]:
-        return type(self), (self._stop,)
+    def __reduce__(self) -> tuple[type, tuple[dict[str, float], str | None]]:
+        return type(self), (self._stop, self._metric)
 
     def setup(self, *args: Any, **info: Any) -> None:
         """Called by Tune in the driver before the first trial."""
@@ -47,8 +54,18 @@ class TuneProgress(Callback):
         """A trial finished an iteration; after Ctrl-C this also asks it for a checkpoint."""
         if self._reporter is not None:
             self._reporter.result(str(trial), result)
+        self._check_metric(result)
         if self._interrupt is not None and self._interrupt.requested:
             result[SHOULD_CHECKPOINT] = True
+
+    def _check_metric(self, result: Mapping[str, Any]) -> None:
+        metric, self._metric = self._metric, None
+        if metric is None:
+            return
+        known = flatten(result)
+        if metric not in known and not comes_later(metric):
+            self.problem = f"--metric: {metric} is no metric of the results.{did_you_mean(metric, known)}"
+            _end_experiment()
 
     def on_checkpoint(self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any) -> None:
         """A trial has saved itself."""
