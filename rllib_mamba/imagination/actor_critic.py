@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from rllib_mamba.world_model.communication import AgentAttention
 from rllib_mamba.world_model.features import Features
-from rllib_mamba.world_model.linear import Linear
+from rllib_mamba.world_model.linear import Linear, full_precision
 from rllib_mamba.world_model.networks import initialise_matrices_orthogonal, initialise_matrices_xavier, mlp
 
 ILLEGAL_LOGIT = -1e10
@@ -24,7 +24,7 @@ class Actor(nn.Module):
 
         Where no action is legal all logits are equal, which is the uniform policy.
         """
-        logits: Tensor = self.layers(features)
+        logits = full_precision(self.layers(features))
         return logits if action_mask is None else mask_logits(logits, action_mask)
 
 
@@ -41,7 +41,7 @@ class Critic(nn.Module):
     def forward(self, features: Features, hear: Tensor | None = None) -> Tensor:
         """Values (..., N) from features (..., N, F); `hear` (..., N, N) bool is true where i attends to j."""
         attended = self.attention(self.embedding(features, relu=True), hear)
-        values: Tensor = self.head(torch.relu(attended))
+        values = full_precision(self.head(torch.relu(attended)))
         return values.squeeze(-1)
 
 

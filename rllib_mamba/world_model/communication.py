@@ -8,7 +8,10 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from rllib_mamba.world_model.config import check_heads
-from rllib_mamba.world_model.linear import Linear
+from rllib_mamba.world_model.linear import Linear, full_precision
+
+# Multiplications of a product below which torch multiplies without a library, and slowly: teams of two or three.
+SMALLEST_BATCHED_PRODUCT = 400
 
 
 def index_code(num_agents: int, size: int) -> Tensor:
@@ -49,7 +52,9 @@ class AttentionLayer(nn.Module):
         noise = None
         if self.training and self.dropout > 0:
             num_agents = inputs.shape[-2]
-            noise = parts.new_ones(parts.shape[:-2].numel() * self.num_heads, num_agents, num_agents)
+            noise = self.norm_attention.weight.new_ones(
+                parts.shape[:-2].numel() * self.num_heads, num_agents, num_agents
+            )
             noise = dropout(noise, self.dropout)
         attended: Tensor = _Attention.apply(parts, self.num_heads, hear, noise)
         return attended
@@ -63,6 +68,7 @@ class _Attention(Function):
 
     Teams are small, and there are many of them: what costs is moving the numbers about, of which the gradients of the
     single operations do several times as much. torch's fused attention, made for long sequences, takes longer, too.
+    It is computed in float32 in every precision.
     """
 
     @staticmethod
@@ -70,18 +76,19 @@ class _Attention(Function):
         num_agents, width = inputs.shape[-2:]
         size = width // 3 // num_heads
         split = inputs.reshape(-1, num_agents, 3, num_heads, size).permute(2, 0, 3, 1, 4)
-        parts = split.contiguous().view(3, -1, num_agents, size)
+        parts = full_precision(split.contiguous()).view(3, -1, num_agents, size)
         query, key, value = parts.unbind(0)
-        scores = torch.bmm(query, key.transpose(1, 2)).mul_(size**-0.5)
-        if hear is not None:
-            silent = ~hear.reshape(-1, 1, num_agents, num_agents)
-            scores.view(-1, num_heads, num_agents, num_agents).masked_fill_(silent, float("-inf"))
-        weights = torch.softmax(scores, -1)
+        with torch.autocast(inputs.device.type, enabled=False):
+            scores = torch.bmm(query, key.transpose(1, 2)).mul_(size**-0.5)
+            if hear is not None:
+                silent = ~hear.reshape(-1, 1, num_agents, num_agents)
+                scores.view(-1, num_heads, num_agents, num_agents).masked_fill_(silent, float("-inf"))
+            weights = torch.softmax(scores, -1)
+            attended = _weighted_sum(weights if noise is None else weights * noise, value)
         ctx.save_for_backward(parts, weights, noise)
         ctx.num_heads = num_heads
-        attended = torch.bmm(weights if noise is None else weights * noise, value)
         joined = attended.view(-1, num_heads, num_agents, size).transpose(1, 2)
-        return joined.reshape(*inputs.shape[:-1], width // 3)
+        return joined.reshape(*inputs.shape[:-1], width // 3).to(inputs.dtype)
 
     @staticmethod
     @once_differentiable
@@ -90,25 +97,38 @@ class _Attention(Function):
         query, key, value = parts.unbind(0)
         num_agents, size = query.shape[-2:]
         split = gradient.reshape(-1, num_agents, ctx.num_heads, size).transpose(1, 2)
-        of_attended = split.reshape(-1, num_agents, size)
+        of_attended = split.reshape(-1, num_agents, size).to(parts.dtype)
         of_parts = torch.empty_like(parts)
         used_weights = weights if noise is None else weights * noise
-        torch.bmm(used_weights.transpose(1, 2), of_attended, out=of_parts[2])
-        of_weights = torch.bmm(of_attended, value.transpose(1, 2))
-        if noise is not None:
-            of_weights.mul_(noise)
-        of_weights.mul_(weights)
-        of_scores = of_weights.sub_(weights * of_weights.sum(-1, keepdim=True)).mul_(size**-0.5)
-        torch.bmm(of_scores, key, out=of_parts[0])
-        torch.bmm(of_scores.transpose(1, 2), query, out=of_parts[1])
+        with torch.autocast(gradient.device.type, enabled=False):
+            of_weights = torch.bmm(of_attended, value.transpose(1, 2))
+            if noise is not None:
+                of_weights.mul_(noise)
+            of_weights.mul_(weights)
+            of_scores = of_weights.sub_(weights * of_weights.sum(-1, keepdim=True)).mul_(size**-0.5)
+            _weighted_sum(of_scores, key, out=of_parts[0])
+            _weighted_sum(of_scores.transpose(1, 2), query, out=of_parts[1])
+            _weighted_sum(used_weights.transpose(1, 2), of_attended, out=of_parts[2])
         joined = of_parts.view(3, -1, ctx.num_heads, num_agents, size).permute(1, 3, 0, 2, 4)
-        return joined.reshape(*gradient.shape[:-1], -1), None, None, None
+        return joined.reshape(*gradient.shape[:-1], -1).to(gradient.dtype), None, None, None
+
+
+def _weighted_sum(weights: Tensor, values: Tensor, out: Tensor | None = None) -> Tensor:
+    """weights (R, N, N) times values (R, N, E), a product for each of R."""
+    num_agents, size = values.shape[-2:]
+    if num_agents**2 * size >= SMALLEST_BATCHED_PRODUCT:
+        return torch.bmm(weights, values, out=out)
+    sums = torch.mul(weights[:, :, :1], values[:, :1], out=out)
+    for agent in range(1, num_agents):
+        sums.addcmul_(weights[:, :, agent : agent + 1], values[:, agent : agent + 1])
+    return sums
 
 
 def dropout(values: Tensor, probability: float) -> Tensor:
     """Each value is zero with the given probability, else scaled by 1 / (1 - probability)."""
     # Uniform numbers are drawn four times as fast as the Bernoulli variables of torch's own dropout on a CPU.
-    return values * (torch.rand_like(values) >= probability).to(values.dtype).div_(1 - probability)
+    drawn = torch.rand(values.shape, device=values.device)
+    return values * (drawn >= probability).to(values.dtype).div_(1 - probability)
 
 
 class AgentAttention(nn.Module):
@@ -139,7 +159,7 @@ class AgentAttention(nn.Module):
         Returns:
             (..., N, size).
         """
-        hidden = messages + self._code(messages.shape[-2])
+        hidden = messages + self._code(messages.shape[-2]).to(messages.dtype)
         if not self.communication:
             hidden, hear = hidden.unsqueeze(-2), None
         for layer in self.layers:

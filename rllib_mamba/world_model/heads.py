@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from rllib_mamba.world_model.features import Features
-from rllib_mamba.world_model.linear import Linear
+from rllib_mamba.world_model.linear import Linear, full_precision
 from rllib_mamba.world_model.networks import MLP, mlp
 
 
@@ -16,8 +16,7 @@ class FeatureHead(nn.Module):
 
     def forward(self, features: Features) -> Tensor:
         """Predictions (..., outputs)."""
-        predictions: Tensor = self.layers(features)
-        return predictions
+        return full_precision(self.layers(features))
 
 
 class ActionInformationHead(nn.Module):
@@ -35,5 +34,4 @@ class ActionInformationHead(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Logits (..., A) of the previous action from the decoder's hidden layer (..., H)."""
-        logits: Tensor = self.layers(hidden)
-        return logits
+        return full_precision(self.layers(hidden))

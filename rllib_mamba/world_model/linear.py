@@ -1,4 +1,8 @@
-"""Linear layers: by the faster of torch's libraries of matrix products, and by gathering where inputs are one-hot."""
+"""Linear layers: by the faster of torch's libraries of matrix products, and by gathering where inputs are one-hot.
+
+Within `torch.autocast` to bfloat16 the products are in that precision, their inputs and outputs, too. Weights and their
+gradients, which a recurrent model adds up over many steps, stay in float32.
+"""
 
 from functools import cache
 from typing import Any
@@ -31,11 +35,14 @@ class Linear(nn.Linear):
 
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = False) -> Tensor:
     """inputs (..., I) times weight (O, I) transposed, plus bias (O): (..., O); then ReLU if `relu`."""
-    if not _is_for_onednn(inputs):
+    mixed = _is_mixed(inputs)
+    if not mixed and not _is_for_onednn(inputs):
         outputs = F.linear(inputs, weight, bias)
         return torch.relu(outputs) if relu else outputs
     rows = inputs.reshape(-1, inputs.shape[-1])
-    if torch.is_grad_enabled() and (inputs.requires_grad or weight.requires_grad):
+    if mixed:
+        outputs = _MixedLinear.apply(rows, weight, bias, relu)
+    elif torch.is_grad_enabled() and (inputs.requires_grad or weight.requires_grad):
         outputs = _OneDNNLinear.apply(rows, weight, bias, relu)
     else:
         outputs = _onednn_product(rows, weight, bias, relu)
@@ -51,12 +58,21 @@ def linear_of_indexed(features: IndexedFeatures, weight: Tensor, bias: Tensor, r
     return outputs.view(*features.shape[:-1], -1)
 
 
+def full_precision(values: Tensor) -> Tensor:
+    """bfloat16 values as float32, others as they are."""
+    return values.float() if values.dtype is torch.bfloat16 else values
+
+
+def _is_mixed(inputs: Tensor) -> bool:
+    device = inputs.device.type
+    return torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) is torch.bfloat16
+
+
 def _is_for_onednn(inputs: Tensor) -> bool:
     return (
         inputs.dtype is torch.float32
         and inputs.device.type == "cpu"
         and inputs.numel() >= FEWEST_ROWS * inputs.shape[-1] > 0
-        and not torch.is_autocast_enabled("cpu")
         and _has_onednn()
     )
 
@@ -102,10 +118,37 @@ class _OneDNNLinear(Function):
         of_rows, of_weight, of_bias, _ = ctx.needs_input_grad
         return (
             _onednn_product(gradient, weight.t()) if of_rows else None,
-            _onednn_product(gradient.t(), rows.t()) if of_weight else None,
+            _gradient_of_weight(gradient, rows) if of_weight else None,
             gradient.sum(0) if of_bias else None,
             None,
         )
+
+
+class _MixedLinear(Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None, relu: bool) -> Tensor:
+        with torch.autocast(rows.device.type, enabled=False):
+            rows, weight = rows.bfloat16(), weight.bfloat16()
+            outputs = F.linear(rows, weight, None if bias is None else bias.bfloat16())
+        if relu:
+            outputs.relu_()
+        ctx.save_for_backward(rows, weight, outputs if relu else None)
+        return outputs
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+        rows, weight, outputs = ctx.saved_tensors
+        if outputs is not None:
+            gradient = torch.ops.aten.threshold_backward(gradient, outputs, 0)
+        of_rows, of_weight, of_bias, _ = ctx.needs_input_grad
+        with torch.autocast(rows.device.type, enabled=False):
+            return (
+                gradient @ weight if of_rows else None,
+                _gradient_of_weight(gradient, rows) if of_weight else None,
+                gradient.sum(0, dtype=torch.float32) if of_bias else None,
+                None,
+            )
 
 
 class _GatheredLinear(Function):
@@ -114,10 +157,13 @@ class _GatheredLinear(Function):
     @staticmethod
     def forward(ctx: Any, picked: Tensor, plain: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> Tensor:
         gathered_weight, plain_weight = weight.split([weight.shape[1] - plain.shape[1], plain.shape[1]], 1)
-        outputs = _product(plain, plain_weight, bias)
-        # Sums in float32 in either precision: there are as many terms as categoricals.
-        sums = F.embedding_bag(picked, gathered_weight.t().contiguous(), mode="sum")
-        outputs = outputs.add_(sums) if outputs.dtype is sums.dtype else sums.add_(outputs).to(outputs.dtype)
+        mixed = _is_mixed(plain)
+        with torch.autocast(plain.device.type, enabled=False):
+            if mixed:
+                plain, plain_weight = plain.bfloat16(), plain_weight.bfloat16()
+            # The many terms of these sums are in float32 in either precision.
+            sums = F.embedding_bag(picked, gathered_weight.t().contiguous(), mode="sum")
+            outputs = sums.add_(_product(plain, plain_weight)).add_(bias).to(plain.dtype)
         if relu:
             outputs.relu_()
         ctx.save_for_backward(picked, plain, weight, outputs if relu else None)
@@ -129,15 +175,20 @@ class _GatheredLinear(Function):
         picked, plain, weight, outputs = ctx.saved_tensors
         if outputs is not None:
             gradient = torch.ops.aten.threshold_backward(gradient, outputs, 0)
-        of_plain = _transposed_product(gradient, plain)
-        of_gathered = _sum_by_class(picked, gradient.float(), weight.shape[1] - plain.shape[1]).t()
+        with torch.autocast(plain.device.type, enabled=False):
+            of_plain = _gradient_of_weight(gradient, plain)
+            of_gathered = _sum_by_class(picked, gradient.to(weight.dtype), weight.shape[1] - plain.shape[1]).t()
         return None, None, torch.cat([of_gathered, of_plain], 1), gradient.sum(0, dtype=weight.dtype), None
 
 
-def _transposed_product(left: Tensor, right: Tensor) -> Tensor:
-    """left (R, O) transposed times right (R, D), float32."""
-    right = right.to(left.dtype)
-    return _product(left.t(), right.t()).float()
+def _gradient_of_weight(gradient: Tensor, rows: Tensor) -> Tensor:
+    """gradient (R, O) transposed times rows (R, I), at least float32."""
+    if not _is_for_onednn(gradient):
+        return full_precision(gradient.t() @ rows)
+    # The left matrix of the two is written out transposed.
+    if gradient.shape[1] > rows.shape[1]:
+        return _onednn_product(rows.t(), gradient.t()).t()
+    return _onednn_product(gradient.t(), rows.t())
 
 
 def _sum_by_class(picked: Tensor, values: Tensor, num_picks: int) -> Tensor:

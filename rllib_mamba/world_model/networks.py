@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from rllib_mamba.world_model.features import Features
-from rllib_mamba.world_model.linear import Linear
+from rllib_mamba.world_model.linear import Linear, full_precision
 
 
 class MLP(nn.Sequential):
@@ -42,8 +42,7 @@ class ObservationEncoder(nn.Module):
 
     def forward(self, observation: Tensor) -> Tensor:
         """Embedding (..., H) of the observations (..., O)."""
-        embedding: Tensor = self.layers(observation)
-        return embedding
+        return full_precision(self.layers(observation))
 
 
 class ObservationDecoder(nn.Module):
@@ -57,7 +56,7 @@ class ObservationDecoder(nn.Module):
     def forward(self, features: Features) -> tuple[Tensor, Tensor]:
         """Reconstruction (..., O) and the last hidden layer (..., H)."""
         hidden = self.trunk(features)
-        return self.output(hidden), hidden
+        return full_precision(self.output(hidden)), hidden
 
 
 def initialise_matrices_xavier(module: nn.Module) -> None:

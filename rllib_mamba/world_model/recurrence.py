@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from rllib_mamba.world_model.linear import linear
+from rllib_mamba.world_model.linear import full_precision, linear
 
 
 class GRUCell(nn.GRUCell):
@@ -12,8 +12,8 @@ class GRUCell(nn.GRUCell):
     def forward(self, inputs: Tensor, state: Tensor) -> Tensor:  # type: ignore[override]
         """The next state (R, D) after inputs (R, I)."""
         size = self.hidden_size
-        from_inputs = linear(inputs, self.weight_ih, self.bias_ih)
-        from_state = linear(state, self.weight_hh, self.bias_hh)
+        from_inputs = full_precision(linear(inputs, self.weight_ih, self.bias_ih))
+        from_state = full_precision(linear(state, self.weight_hh, self.bias_hh))
         gates = torch.sigmoid(from_inputs[:, : 2 * size] + from_state[:, : 2 * size])
         reset, update = gates.chunk(2, -1)
         candidate = torch.tanh(from_inputs[:, 2 * size :] + reset * from_state[:, 2 * size :])

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from rllib_mamba.world_model.communication import AgentAttention
 from rllib_mamba.world_model.config import WorldModelConfig
 from rllib_mamba.world_model.features import IndexedFeatures, index_type
-from rllib_mamba.world_model.linear import Linear, linear, linear_of_indexed
+from rllib_mamba.world_model.linear import Linear, full_precision, linear, linear_of_indexed
 from rllib_mamba.world_model.networks import mlp
 from rllib_mamba.world_model.recurrence import GRUCell
 from rllib_mamba.world_model.sampling import Sampler, straight_through
@@ -70,8 +70,7 @@ class RSSM(nn.Module):
 
     def prior_logits(self, deterministic: Tensor) -> Tensor:
         """Logits (..., N, S) of z given h (..., N, D)."""
-        logits: Tensor = self.prior_layers(deterministic)
-        return logits
+        return full_precision(self.prior_layers(deterministic))
 
     def posterior_logits(self, deterministic: Tensor, embedding: Tensor) -> Tensor:
         """Logits (..., N, S) of z given h (..., N, D) and the embedded observation (..., N, H)."""
@@ -161,5 +160,4 @@ class RSSM(nn.Module):
 
     def _posterior_logits(self, deterministic: Tensor, embedding_part: Tensor, deterministic_weight: Tensor) -> Tensor:
         hidden = torch.relu(linear(deterministic, deterministic_weight) + embedding_part)
-        logits: Tensor = self.posterior_output(hidden)
-        return logits
+        return full_precision(self.posterior_output(hidden))

@@ -73,3 +73,20 @@ def test_indexed_features_are_the_features():
     assert torch.equal(indexed[torch.tensor([2, 0])].dense(), dense[[2, 0]])
     assert torch.equal(indexed.flatten(0, 1).dense(), dense.flatten(0, 1))
     assert torch.equal(torch.stack([each.dense() for each in indexed]), dense)
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_mixed_precision_multiplies_in_bfloat16_and_keeps_gradients_in_float32(indexed):
+    inputs = features(FEWEST_ROWS)
+    inputs = inputs if indexed else inputs.dense()
+    layer = Linear(C * K + D, O)
+    exact = layer(inputs)
+    with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+        rounded = layer(inputs)
+        # Without the gradient, which differs where rounding moves a value across zero.
+        torch.testing.assert_close(layer(inputs, relu=True), rounded.relu())
+    assert rounded.dtype is torch.bfloat16
+    torch.testing.assert_close(rounded.float(), exact, rtol=0.02, atol=0.02)
+    for actual, reference in zip(gradients(layer, rounded), gradients(layer, exact), strict=True):
+        assert actual.dtype is torch.float32
+        torch.testing.assert_close(actual, reference, rtol=0.05, atol=0.05 * float(reference.abs().max()))

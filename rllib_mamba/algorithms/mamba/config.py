@@ -119,6 +119,9 @@ class MAMBAConfig(TeamAlgorithmConfig):
         self.agent_updates = 2  # Per cycle; at least 0.
         self.min_steps_before_learning = 1_000  # Env steps collected before the first cycle; at least 0.
 
+        # Speed.
+        self.mixed_precision = False  # Matrix products of the updates in bfloat16; weights and losses in float32.
+
         # Replay.
         self.replay_buffer_capacity = 250_000  # Env steps kept per team; at least sequence_length.
         self.replay_observation_dtype = "float32"  # "float32", or "float16" for half the memory.
@@ -175,6 +178,7 @@ class MAMBAConfig(TeamAlgorithmConfig):
         world_model_updates: int = NotProvided,
         agent_updates: int = NotProvided,
         min_steps_before_learning: int = NotProvided,
+        mixed_precision: bool = NotProvided,
         replay_buffer_capacity: int = NotProvided,
         replay_observation_dtype: str = NotProvided,
         store_buffer_in_checkpoints: bool = NotProvided,

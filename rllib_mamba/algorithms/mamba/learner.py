@@ -109,7 +109,8 @@ class MAMBALearner(TeamLearner):
             if self._phase == WORLD_MODEL_PHASE:
                 losses[module_id] = self._update_world_model(module_id, module, config, sequence)
             else:
-                self._update_agent(module_id, module, config, sequence)
+                with self._precision(config):
+                    self._update_agent(module_id, module, config, sequence)
         return {}, losses, {}
 
     def _update_world_model(
@@ -117,7 +118,8 @@ class MAMBALearner(TeamLearner):
     ) -> Tensor:
         world_model = module.networks.world_model.train()
         unit = self._reward_unit(module_id, sequence.reward) if config.normalize_reward_loss else None
-        outputs = world_model_losses(world_model, sequence, self.sampler, config.kl_balance, unit)
+        with self._precision(config):
+            outputs = world_model_losses(world_model, sequence, self.sampler, config.kl_balance, unit)
         total = outputs.weighted_total(config.loss_scales)
         norm = gradient_step(
             total,
@@ -162,6 +164,12 @@ class MAMBALearner(TeamLearner):
         )
         self._num_actor_minibatches[module_id] = progress.minibatches
         self._log(module_id, metrics | {"entropy_coefficient": progress.entropy_coefficient})
+
+    def _precision(self, config: MAMBAConfig) -> torch.autocast:
+        # Weights are cast anew by every layer, which adds up their gradients in float32.
+        return torch.autocast(
+            getattr(self._device, "type", "cpu"), torch.bfloat16, enabled=config.mixed_precision, cache_enabled=False
+        )
 
     def _imagination_options(self, config: MAMBAConfig) -> ImaginationOptions:
         return ImaginationOptions(

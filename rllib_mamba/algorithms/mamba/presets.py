@@ -36,6 +36,7 @@ PAPER: dict[str, Any] = {
     "shared_reward": True,
     "team_reward": "mean",
     "update_every": "episode",
+    "mixed_precision": False,
 }
 
 #: Sizes. At most one of them is in force; `paper` may be combined with any.

@@ -61,6 +61,7 @@ RANGES = Ranges(
         "normalize_advantages",
         "weigh_by_continuation",
         "use_target_critic",
+        "mixed_precision",
         "store_buffer_in_checkpoints",
     ),
     choices={
