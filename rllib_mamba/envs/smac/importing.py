@@ -56,6 +56,10 @@ def load_package(name: str) -> StarCraftPackage:
             f"{name} cannot be used in a process that has used {other}: PySC2 refuses two maps of one name. Use each "
             "in a process of its own."
         )
+    if _is_missing(name):
+        raise ImportError(
+            f"the SMAC environment needs the package {name}, which is not installed: {_source(name)}; {_HELP}."
+        )
     try:
         with warnings.catch_warnings():
             # The protocol of the game gives one for each of its hundreds of messages.
@@ -71,14 +75,11 @@ def load_package(name: str) -> StarCraftPackage:
 
 
 def _what_to_do(name: str, error: Exception) -> str:
-    source = f'pip install "{name} @ {_REPOSITORY.format(name=name)}"'
-    if _is_missing(name):
-        return f"the SMAC environment needs the package {name}, which is not installed: {source}; {_HELP}."
     part_missing = isinstance(error, ModuleNotFoundError) and str(error.name).startswith(f"{name}.")
     if part_missing or isinstance(error, AttributeError):
         return (
             f"the package {name} that is installed is not the StarCraft Multi-Agent Challenge (the one on PyPI is an "
-            f"optimiser of hyperparameters): pip uninstall {name}, then {source}; {_HELP}."
+            f"optimiser of hyperparameters): pip uninstall {name}, then {_source(name)}; {_HELP}."
         )
     if "Descriptors cannot be created directly" in str(error):
         return (
@@ -88,7 +89,12 @@ def _what_to_do(name: str, error: Exception) -> str:
     return f"the package {name} is installed, but cannot be imported ({type(error).__name__}: {error}); {_HELP}."
 
 
+def _source(name: str) -> str:
+    return f'pip install "{name} @ {_REPOSITORY.format(name=name)}"'
+
+
 def _is_missing(name: str) -> bool:
     spec = importlib.util.find_spec(name)
-    # A mere folder of that name on the path has no origin.
+    # A mere folder of that name on the path has no origin. It must not be imported: RLlib's connectors walk through
+    # all modules, and fail at one without a file.
     return spec is None or spec.origin is None
