@@ -4,12 +4,11 @@ import dataclasses
 import importlib.metadata
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from rllib_mamba.cli.errors import CommandError, UsageError
 from rllib_mamba.cli.options import CompareOptions
-from rllib_mamba.cli.packages import require_reports
+from rllib_mamba.cli.output import clear, prepare_folder, require_reports
 from rllib_mamba.reports.comparison import STATISTICS, Comparison, Method, SectionNumbers, compare
 from rllib_mamba.reports.errors import ReportError
 from rllib_mamba.reports.groups import Allowed, read_all, sections
@@ -30,7 +29,7 @@ def compare_results(paths: Sequence[str], options: CompareOptions) -> int:
     if options.statistic not in STATISTICS:
         raise UsageError(f"--statistic: {options.statistic!r} is none of {', '.join(STATISTICS)}.")
     require_reports("rllib compare", "matplotlib", "rliable")
-    _check_folder(options.out, options.overwrite)
+    prepare_folder(options.out, options.overwrite)
     allowed = Allowed(
         env_config=options.allow_different_env_config,
         step_units=options.allow_different_step_units,
@@ -65,17 +64,6 @@ def _method(metric: str, options: CompareOptions) -> Method:
     )
 
 
-def _check_folder(folder: Path, overwrite: bool) -> None:
-    try:
-        if folder.exists() and not folder.is_dir():
-            raise CommandError(f"--out: {folder} is a file; name a folder.")
-        if folder.is_dir() and any(folder.iterdir()) and not overwrite:
-            raise CommandError(f"--out: the folder {folder} is not empty; choose another or give --overwrite.")
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CommandError(f"--out: the folder {folder} cannot be used ({error.strerror}).") from error
-
-
 def _write(comparison: Comparison, paths: Sequence[str], options: CompareOptions) -> None:
     from rllib_mamba.reports.figures import draw
 
@@ -85,9 +73,7 @@ def _write(comparison: Comparison, paths: Sequence[str], options: CompareOptions
     }
     try:
         # An earlier report may have had more figures.
-        for pattern in (*_WRITTEN, *_DRAWN):
-            for file in options.out.glob(pattern):
-                file.unlink()
+        clear(options.out, (*_WRITTEN, *_DRAWN))
         figures = draw(comparison, options.out)
         write_numbers(comparison, made_with, options.out)
         write_report(comparison, figures, made_with, options.out)

@@ -45,10 +45,10 @@ def make_episode_runner(checkpoint: CheckpointInfo, log: EpisodeLog, greedy: boo
 
     Raises CommandError where the environment cannot be made, or the checkpoint is damaged or does not fit it.
     """
-    policies = _team_policies(checkpoint)
+    policies = team_policies(checkpoint)
     if policies is None:
         return ModuleRunner(checkpoint, log, greedy)
-    return PolicyRunner(policies, recorded(_make_environment(checkpoint.config), log), log, greedy)
+    return PolicyRunner(policies, recorded(make_environment(checkpoint.config), log), log, greedy)
 
 
 class PolicyRunner:
@@ -62,7 +62,7 @@ class PolicyRunner:
 
     def play(self, seed: int) -> Episode:
         """See `EpisodeRunner`."""
-        _seed_libraries(seed)
+        seed_libraries(seed)
         self._log.expect(seed)
         observations, infos = self._environment.reset(seed=seed)
         for policy in self._policies.values():
@@ -111,7 +111,7 @@ class ModuleRunner:
 
     def play(self, seed: int) -> Episode:
         """See `EpisodeRunner`."""
-        _seed_libraries(seed)
+        seed_libraries(seed)
         self._log.expect(seed)
         self._runner.sample(num_episodes=1, explore=not self._greedy)
         return self._log.finished()
@@ -137,7 +137,7 @@ class ModuleRunner:
         self._runner.module.restore_from_path(str(modules))
 
 
-def _team_policies(checkpoint: CheckpointInfo) -> dict[str, Any] | None:
+def team_policies(checkpoint: CheckpointInfo) -> dict[str, Any] | None:
     """The policies of all teams, or None where the algorithm, or one of its teams, has none of its own."""
     policy_class = getattr(checkpoint.algorithm, "policy_class", None)
     config = checkpoint.config
@@ -152,7 +152,8 @@ def _team_policies(checkpoint: CheckpointInfo) -> dict[str, Any] | None:
         raise CommandError(one_line(str(error))) from error
 
 
-def _make_environment(config: AlgorithmConfig) -> Any:
+def make_environment(config: AlgorithmConfig) -> Any:
+    """Makes the environment of `config`, without teams around it. Raises CommandError where that fails."""
     try:
         return make_user_environment(config, user_env_config(config))
     except Exception as error:
@@ -188,7 +189,8 @@ def _why_not_restored(path: Path, error: Exception) -> str:
     return f"the checkpoint {path} is damaged: its modules cannot be read ({type(error).__name__}: {text})."
 
 
-def _seed_libraries(seed: int) -> None:
+def seed_libraries(seed: int) -> None:
+    """Makes what draws from global random states the same for the same seed."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)

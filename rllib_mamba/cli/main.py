@@ -11,7 +11,14 @@ import typer
 from typer import Argument, Option
 
 from rllib_mamba.cli.errors import FAILURE, INTERRUPTED, CommandError, one_line
-from rllib_mamba.cli.options import CheckOptions, CompareOptions, EvaluateOptions, TrainOptions, takes_options
+from rllib_mamba.cli.options import (
+    CheckOptions,
+    CompareOptions,
+    DreamOptions,
+    EvaluateOptions,
+    TrainOptions,
+    takes_options,
+)
 
 app = typer.Typer(
     name="rllib", no_args_is_help=True, pretty_exceptions_enable=False, help="Train and evaluate RLlib algorithms."
@@ -92,6 +99,18 @@ def compare(
     from rllib_mamba.cli.compare import compare_results as run
 
     raise typer.Exit(run(results, options))
+
+
+@app.command()
+@takes_options(DreamOptions)
+def dream(checkpoint: Annotated[str, Argument(help="Checkpoint directory of MAMBA.")], options: DreamOptions) -> None:
+    """Show what a world model believes: real episodes beside its predictions, and who listens to whom.
+
+    Plays episodes with the checkpoint; needs no cluster.
+    """
+    from rllib_mamba.cli.dream import dream as run
+
+    raise typer.Exit(run(checkpoint, options))
 
 
 @example_app.command("list")

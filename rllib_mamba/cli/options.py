@@ -323,3 +323,31 @@ class CompareOptions:
     verbose: Annotated[
         int, Option("--verbose", "-v", count=True, show_default=False, help="-v INFO, -vv DEBUG and tracebacks.")
     ] = 0
+
+
+@dataclass(kw_only=True)
+class DreamOptions:
+    """What was given on the command line of `rllib dream`."""
+
+    out: Annotated[Path, Option("--out", "-o", help="Folder for the pictures and numbers.")] = Path("dream")
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace the pictures that are in the folder.")] = False
+    episodes: Annotated[int, Option(min=1, help="Episodes to play.")] = 10
+    horizon: Annotated[int, Option(min=1, help="Steps to predict without looking.")] = 15
+    context: Annotated[int, Option(min=1, help="Observations that the model sees before.")] = 5
+    starts: Annotated[int, Option(min=1, help="Predictions in each episode, from rows spread over it.")] = 4
+    pictures: Annotated[int, Option(min=0, help="Episodes of which a prediction is drawn.")] = 2
+    team: Annotated[str | None, Option(help="Team whose world model it is. " + _default("the only one"))] = None
+    env: Annotated[str | None, Option("--env", "-e", help="Another environment. " + _default("that of training"))] = (
+        None
+    )
+    config: Annotated[
+        list[str] | None,
+        Option("--config", "-c", help="Other settings: JSON or key=value, repeatable (env_config.size=5)."),
+    ] = None
+    seed: Annotated[int, Option(help="Seed of the first episode; then seed + 1, ...")] = 0
+    greedy: Annotated[
+        bool, Option("--greedy/--sample", help="Whether the most probable actions are played, or samples.")
+    ] = True
+    verbose: Annotated[
+        int, Option("--verbose", "-v", count=True, show_default=False, help="-v INFO, -vv DEBUG and tracebacks.")
+    ] = 0

@@ -59,7 +59,7 @@ def _learning_curves(section: SectionNumbers, method: Method, palette: dict[str,
     left.set_ylabel(_sentence(in_words(method.metric)))
     left.set_title(f"{section.section.environment}, {measured_on(method.metric)}", loc="left")
     _legend(figure, section.groups, left)
-    _caption(figure, _curve_caption(section, method))
+    caption(figure, _curve_caption(section, method))
     return figure
 
 
@@ -86,7 +86,7 @@ def _curve_caption(section: SectionNumbers, method: Method) -> str:
     if several:
         parts.append(
             f"Thick line: {_NAMES[method.statistic]} over seeds, as far as all seeds go. "
-            f"Band: {_percent()} bootstrap interval over seeds. Thin lines: single seeds."
+            f"Band: {percent()} bootstrap interval over seeds. Thin lines: single seeds."
         )
     if len(several) < len(section.groups):
         parts.append("One seed: no interval.")
@@ -124,14 +124,14 @@ def _scores_and_steps(section: SectionNumbers, method: Method, palette: dict[str
         axes.grid(axis="y", visible=False)
         axes.tick_params(axis="y", length=0)
     figure.suptitle(f"{section.section.environment}, {measured_on(method.metric)}", fontsize=10)
-    _caption(figure, _scores_caption(section, method))
+    caption(figure, _scores_caption(section, method))
     return figure
 
 
 def _scores_caption(section: SectionNumbers, method: Method) -> str:
     parts = ["Small: single seeds."]
     if any(len(group.series) > 1 for group in section.groups):
-        parts.append(f"Large: interquartile mean (left), median (right); bar: {_percent()} bootstrap interval.")
+        parts.append(f"Large: interquartile mean (left), median (right); bar: {percent()} bootstrap interval.")
     if any(len(group.series) == 1 for group in section.groups):
         parts.append("One seed: no interval.")
     if any(math.isinf(value) for group in section.groups for value in group.reached):
@@ -182,7 +182,7 @@ def _aggregate(aggregate: Aggregate, palette: dict[str, str], shapes: dict[str, 
         axes.grid(axis="y", visible=False)
         axes.tick_params(axis="y", length=0)
     figure.suptitle(f"{len(aggregate.environments)} environments together", fontsize=10)
-    _caption(figure, f"Over {', '.join(aggregate.environments)}. Bar: {_percent()} stratified bootstrap interval.")
+    caption(figure, f"Over {', '.join(aggregate.environments)}. Bar: {percent()} stratified bootstrap interval.")
     return figure
 
 
@@ -205,10 +205,11 @@ def _legend(figure: Any, groups: Sequence[GroupNumbers], axes: Any) -> None:
     )
 
 
-def _caption(figure: Any, text: str) -> None:
+def caption(figure: Any, text: str, characters: int = 142) -> None:
+    """Puts a caption under `figure`, in lines of so many characters, by default as wide as a page."""
     import textwrap
 
-    lines = textwrap.fill(text, 142)
+    lines = textwrap.fill(text, characters)
     figure.supxlabel(lines, fontsize=7, color=GREY, x=0.01, ha="left")
 
 
@@ -223,7 +224,8 @@ def _smoothing(method: Method) -> str:
     return f"Each value is the mean over the last results that hold {method.smoothing} episodes or more."
 
 
-def _percent() -> str:
+def percent() -> str:
+    """The coverage of intervals, for a caption."""
     return f"{100 * CONFIDENCE:g} %"
 
 
