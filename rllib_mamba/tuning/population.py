@@ -18,7 +18,18 @@ class PopulationBasedTraining(schedulers.PopulationBasedTraining):
     by which its largest value would change. Numbers do not leave the interval of their `tune.uniform`,
     `tune.loguniform` or `tune.randint` in `hyperparam_mutations`. Everything else is Tune's: a trial of the lower
     quantile is ended, and begins again from a checkpoint of the upper one, replay included, with perturbed options.
+
+    With `synch=True` a trial may still be saving itself when it is told to go on from another. Tune then ends it for
+    good after its next checkpoint; here it goes on.
     """
+
+    def _exploit(self, tune_controller: Any, trial: Any, trial_to_clone: Any) -> None:
+        if trial.is_saving:
+            # Two processes must not write into one folder: what it saves is complete before it is begun anew.
+            trial.temporary_state.saving_to.resolve()
+            # Tune notes for a trial that is saving to end it when that is done, which would hold for its next save.
+            trial.temporary_state.saving_to = None
+        super()._exploit(tune_controller, trial, trial_to_clone)
 
     def _get_new_config(self, trial: Any, trial_to_clone: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         config = trial_to_clone.config

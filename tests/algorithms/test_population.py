@@ -1,6 +1,7 @@
 """Population-based training under Ray Tune: a trial goes on from another's checkpoint with other learning rates."""
 
 import pickle
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,15 +30,47 @@ def steps_of_optimizer(checkpoint: Path, name: str) -> float:
     return float(next(iter(moments.values()))["step"])
 
 
+def one_is_saving_when_the_other_arrives(folder: Path) -> tuple[type[MAMBA], type[PopulationBasedTraining]]:
+    """MAMBA and a scheduler: when the trial with seed 2 is done with three iterations, that with seed 1 is saving."""
+    saving, taken_over = folder / "saving", folder / "taken over"
+
+    # Made here, all of it, so that it can be sent to processes that cannot import this file.
+    def wait_for(file: Path) -> None:
+        deadline = time.monotonic() + 120
+        while not file.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    class Ordered(MAMBA):
+        def training_step(self) -> None:
+            super().training_step()
+            if self.config.seed == 2 and self.iteration == ITERATIONS_BEFORE - 1:
+                wait_for(saving)
+
+        def save_checkpoint(self, checkpoint_dir: str) -> None:
+            if self.config.seed == 1 and self.iteration == ITERATIONS_BEFORE:
+                saving.touch()
+                wait_for(taken_over)
+            super().save_checkpoint(checkpoint_dir)
+
+    class Scheduler(PopulationBasedTraining):
+        def _exploit(self, *args: Any) -> None:
+            taken_over.touch()
+            super()._exploit(*args)
+
+    return Ordered, Scheduler
+
+
 @pytest.fixture(scope="module")
 def population(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tune.Result]:
     """Two trials of which the one with the lower seed has to go on from the other after three iterations.
 
-    Its world-model and actor learning rates are then so small that nothing can change any more.
+    It is still saving itself when it has to. From then on its world-model and actor learning rates are so small that
+    nothing can change any more.
     """
     config = MAMBAConfig().environment("symbol_game", env_config={"episode_length": 5}).preset("debug")
     config.debugging(seed=tune.grid_search([1, 2]), log_level="ERROR").training(actor_lr=SCHEDULE)
-    scheduler = PopulationBasedTraining(
+    ordered, ordered_scheduler = one_is_saving_when_the_other_arrives(tmp_path_factory.mktemp("order"))
+    scheduler = ordered_scheduler(
         time_attr="training_iteration",
         metric="config/seed",
         mode="max",
@@ -49,7 +82,7 @@ def population(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> d
         synch=True,
     )
     results = tune.Tuner(
-        "MAMBA",
+        ordered,
         param_space=config,
         tune_config=tune.TuneConfig(scheduler=scheduler),
         run_config=tune.RunConfig(
@@ -103,6 +136,7 @@ def test_the_replay_goes_along(population: dict[str, tune.Result]) -> None:
 
 def test_optimizers_and_counters_go_along(population: dict[str, tune.Result]) -> None:
     other, better = (Path(population[name].checkpoint.path) for name in ("other", "better"))
+    assert population["other"].metrics["training_iteration"] == ITERATIONS
     assert steps_of_optimizer(other, "world_model") == steps_of_optimizer(better, "world_model")
     assert steps_of_optimizer(other, "world_model") > steps_of_optimizer(taken(population), "world_model") > 0
     counted = "num_env_steps_sampled_lifetime"
