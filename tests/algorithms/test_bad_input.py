@@ -2,7 +2,6 @@
 
 import importlib.abc
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -198,10 +197,10 @@ def test_more_than_the_cluster_has_is_no_silent_wait(
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     config = MAMBAConfig().environment("symbol_game").preset("debug")
     change(config)
-    begin = time.monotonic()
+    # No process is asked for before the error.
+    monkeypatch.setattr("ray.actor.ActorClass._remote", None)
     with pytest.raises(ValueError, match=message):
         config.build_algo()
-    assert time.monotonic() - begin < 5
 
 
 def test_a_cluster_that_can_grow_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,9 +104,10 @@ def test_environments_that_give_bad_input_are_not_made_again_and_again(build: Ca
         algorithm.train()
 
 
-def test_bad_input_of_a_remote_environment_comes_within_seconds(build: Callable) -> None:
-    algorithm = build(fragile(fault="nan_reward").env_runners(num_env_runners=1))
+def test_bad_input_of_a_remote_environment_is_not_waited_for(build: Callable) -> None:
+    # RLlib waits that long for an env runner that does not answer.
+    algorithm = build(fragile(fault="nan_reward").env_runners(num_env_runners=1, sample_timeout_s=400))
     begin = time.monotonic()
     with pytest.raises(EnvironmentDataError, match=BAD_INPUT["nan_reward"]):
         algorithm.train()
-    assert time.monotonic() - begin < 30
+    assert time.monotonic() - begin < 200

@@ -1,15 +1,18 @@
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
 import torch
 
 from rllib_mamba.cli.main import main
+from rllib_mamba.cli.tune_progress import TuneProgress
 
 CPUS = 2
 PPO = ["--algo", "PPO", "--env", "CartPole-v1", "--num-env-runners", "0"]
@@ -62,6 +65,28 @@ def rllib(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
         return Ran(code, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture
+def press_ctrl_c_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
+    """Presses Ctrl-C once in an experiment of this process, when a trial has told of so many results.
+
+    The trial is given by how many have begun to tell of results before it.
+    """
+    original = TuneProgress.on_trial_result
+
+    def prepare(trial_number: int, results: int) -> None:
+        told: dict[str, int] = {}
+
+        def on_trial_result(self: TuneProgress, iteration: int, trials: list[Any], trial: Any, *args: Any, **info: Any):
+            original(self, iteration, trials, trial, *args, **info)
+            told[trial.trial_id] = told.get(trial.trial_id, 0) + 1
+            if list(told).index(trial.trial_id) == trial_number and told[trial.trial_id] == results:
+                signal.raise_signal(signal.SIGINT)
+
+        monkeypatch.setattr(TuneProgress, "on_trial_result", on_trial_result)
+
+    return prepare
 
 
 @pytest.fixture(scope="session")

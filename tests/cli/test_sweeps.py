@@ -1,11 +1,8 @@
 """Sweeps as a user starts, interrupts and reads them."""
 
 import json
-import os
 import shlex
 import signal
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,11 +14,12 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, HyperBandScheduler, Tri
 from rllib_mamba.cli.cluster import describe_trials
 from rllib_mamba.cli.outcome import TrialOutcome
 from rllib_mamba.cli.sweep_table import differing_settings, is_sweep, ranked, sweep_table
+from rllib_mamba.cli.tune_progress import TuneProgress
 from rllib_mamba.tuning import KeepSchedulerState
 
 TINY = ["-c", "train_batch_size_per_learner=128", "-c", "minibatch_size=64", "-c", "num_epochs=1"]
 PPO = ["train", "--algo", "PPO", "--env", "CartPole-v1", "--num-env-runners", "0", *TINY]
-ITERATIONS = 12
+ITERATIONS = 5
 
 
 def iterations(trial: Path) -> list[int]:
@@ -35,19 +33,9 @@ def trials(folder: Path) -> dict[str, list[int]]:
     return {trial.name: iterations(trial) for trial in folder.glob("default/PPO_*")}
 
 
-def interrupt_when(condition: Callable[[], bool]) -> None:
-    """Presses Ctrl-C as soon as the condition holds."""
-
-    def wait() -> None:
-        deadline = time.monotonic() + 200
-        while time.monotonic() < deadline and not condition():
-            time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-def test_a_sweep_is_interrupted_and_resumed(cluster: None, rllib: Callable, tmp_path: Path) -> None:
+def test_a_sweep_is_interrupted_and_resumed(
+    cluster: None, rllib: Callable, press_ctrl_c_after: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # One trial at a time, as each asks for both processors.
     sweep = [
         "-c",
@@ -63,13 +51,15 @@ def test_a_sweep_is_interrupted_and_resumed(cluster: None, rllib: Callable, tmp_
     where = ["--local-dir", tmp_path]
 
     # One trial has ended, another has begun.
-    interrupt_when(lambda: len([done for done in trials(tmp_path).values() if done]) == 2)
+    press_ctrl_c_after(1, 2)
     interrupted = rllib(*PPO, *sweep, *scheduler, *where, "--stop-iters", ITERATIONS)
+    monkeypatch.undo()
 
     assert interrupted.code == 130, interrupted.error
     before = trials(tmp_path)
     [finished] = [name for name, done in before.items() if len(done) == ITERATIONS]
-    [unfinished] = [name for name, done in before.items() if 0 < len(done) < ITERATIONS]
+    # It is given the iteration that it has begun.
+    [unfinished] = [name for name, done in before.items() if done == [1, 2, 3]]
     [resume] = [line for line in interrupted.out.splitlines() if "go on with" in line]
     written = (tmp_path / "default" / finished / "result.json").read_bytes()
 
@@ -174,3 +164,28 @@ def test_hyperband_waits_for_no_trial_that_has_ended() -> None:
     [bracket] = after._hyperbands[0]
     assert bracket.current_trials() == again[1:]
     assert not bracket.cur_iter_done()
+
+
+@pytest.mark.parametrize(
+    ("metric", "problem"),
+    [
+        (
+            "learners/team/los",
+            "--metric: learners/team/los is no metric of the results. Did you mean learners/team/loss",
+        ),
+        ("learners/team/loss", None),
+        # It comes with the first episode that ends.
+        ("env_runners/episode_metrics/won", None),
+    ],
+)
+def test_a_metric_that_no_result_has_ends_the_experiment(metric: str, problem: str | None) -> None:
+    ended = []
+    previous = signal.signal(signal.SIGUSR1, lambda *_: ended.append(True))
+    try:
+        progress = TuneProgress({}, metric)
+        for _ in range(2):
+            progress.on_trial_result(1, [], "trial", {"learners": {"team": {"loss": 1.0}}})
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
+    assert len(ended) == (problem is not None)
+    assert problem is None or (progress.problem or "").startswith(problem)
