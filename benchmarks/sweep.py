@@ -60,7 +60,7 @@ def run(results: Path, trials: int, env_steps: int, seed: int) -> int:
     from rllib_mamba.cli.main import main as rllib
 
     arguments = ["train", "--algo", "MAMBA", "--experiment-name", NAME, "--local-dir", str(results)]
-    if (results / NAME).is_dir():
+    if (results / NAME / "tuner.pkl").is_file():
         return rllib([*arguments, "--resume"])
     searched = [part for name, (words, _) in SEARCHED.items() for part in ("--config", f"{name}={words}")]
     halving = {"grace_period": max(1, env_steps // 4), "reduction_factor": 2}
