@@ -1,11 +1,12 @@
 """What MAMBA's updates cost: seconds by phase, operations a second, memory, and the original program beside ours.
 
     python benchmarks/learner.py --quick
-    python benchmarks/learner.py --sizes a b c --repeats 3 --reference CHECKOUT --json learner.json
+    python benchmarks/learner.py --sizes a b c --mixed-precision --reference CHECKOUT --json learner.json
 
 One world-model update and one agent update (imagination, then five epochs of PPO) on a batch of random numbers, through
 the learner that trains: the RLlib learner with the preset `paper`. `--reference` takes a checkout of jbr-ai-labs/mamba
-and times its learner on the same batches, in turn with ours. Sizes, see `learner_sizes.py`:
+and times its learner on the same batches, in turn with ours; `--mixed-precision` ours with products in bfloat16, too.
+Sizes, see `learner_sizes.py`:
 
     a: hidden 256, 5 agents, 205 observations, 3 actions, sequences of 50 steps, 40 of them, horizon 15
     b: hidden 256, 3 agents, 30 observations, 9 actions, action masks, sequences of 20
@@ -21,7 +22,6 @@ import gc
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -37,7 +37,8 @@ from rich.table import Table
 
 from rllib_mamba.world_model.linear import linear
 
-OURS, REFERENCE = "ours", "reference"
+OURS, MIXED, REFERENCE = "ours", "ours, bfloat16", "reference"
+PRODUCTS = {OURS: "float32", MIXED: "bfloat16"}
 PHASES = ("world_model", "agent")
 NEEDED_BY_PHASE = {
     "world_model": ("world model",),
@@ -50,7 +51,7 @@ def make_program(name: str, size: str, arguments: argparse.Namespace) -> Program
     torch.manual_seed(0)
     if name == REFERENCE:
         return ReferenceProgram(SIZES[size], arguments.reference.resolve())
-    return OurProgram(SIZES[size], json.loads(arguments.options))
+    return OurProgram(SIZES[size], json.loads(arguments.options) | {"mixed_precision": name == MIXED})
 
 
 def matrix_peak(dtype: torch.dtype) -> tuple[float, float]:
@@ -81,14 +82,22 @@ def print_memory(name: str, size: str, phase: str, arguments: argparse.Namespace
     """The child's part of `measure_memory`."""
     program, batch = make_program(name, size, arguments), random_batch(SIZES[size], seed=0)
     gc.collect()
-    before = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    # From here on the kernel keeps the peak anew; that of `getrusage` would begin with the parent's.
+    Path("/proc/self/clear_refs").write_text("5")
+    before = resident_bytes("VmRSS")
     program.update(phase, batch)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+    print(resident_bytes("VmHWM") - before)
+
+
+def resident_bytes(name: str) -> int:
+    """Of this process's resident set: its present size (`VmRSS`) or its peak (`VmHWM`)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 
 
 def measure(size: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """All figures of one size."""
-    names = [OURS, *([REFERENCE] if arguments.reference else [])]
+    names = [OURS, *([MIXED] if arguments.mixed_precision else []), *([REFERENCE] if arguments.reference else [])]
     programs = {name: make_program(name, size, arguments) for name in names}
     runs: dict[str, dict[str, list[Seconds]]] = {phase: {name: [] for name in names} for phase in PHASES}
     peaks: dict[str, list[tuple[float, float]]] = {"float32": [], "bfloat16": []}
@@ -96,7 +105,7 @@ def measure(size: str, arguments: argparse.Namespace) -> dict[str, Any]:
         batch = random_batch(SIZES[size], seed=repeat + 1)
         for phase in PHASES:
             for name, program in programs.items():
-                if repeat < 0 and not arguments.quick and (phase == "agent" or name == REFERENCE):
+                if repeat < 0 and size != "quick" and (phase == "agent" or name == REFERENCE):
                     continue  # A first one for what is done once only; at these sizes it vanishes in the others.
                 seconds = program.update(phase, batch)
                 if repeat >= 0:
@@ -130,7 +139,7 @@ def summary(runs: list[Seconds]) -> dict[str, dict[str, list[float]]]:
     }
 
 
-def tables(size: str, found: dict[str, Any], threads: int) -> list[Table]:
+def tables(size: str, found: dict[str, Any]) -> list[Table]:
     """What is printed of one size."""
     times = Table(title=f"Size {size}: seconds, median (least to most)", title_justify="left")
     for heading in ("phase", "part", "program", "by the clock", "CPU time"):
@@ -140,23 +149,29 @@ def tables(size: str, found: dict[str, Any], threads: int) -> list[Table]:
             for part, kinds in parts.items():
                 shown = [f"{kinds[kind][1]:.2f} ({kinds[kind][0]:.2f} to {kinds[kind][2]:.2f})" for kind in kinds]
                 times.add_row(phase, part, name, *shown)
-    rates = Table(title=f"Size {size}: operations and memory of ours", title_justify="left")
-    for heading in ("phase", "needed GFLOP", "GFLOP/s", "of the peak", "by CPU time", "MB", "MB, reference"):
-        rates.add_column(heading)
-    peak = found["matrix_peak"]["float32"]
+    return [times, rate_table(size, found), *ratio_tables(size, found)]
+
+
+def rate_table(size: str, found: dict[str, Any]) -> Table:
+    """Operations a second and memory of each program, against the peak of products in its number format."""
+    table = Table(title=f"Size {size}: needed operations, and memory", title_justify="left")
+    for heading in ("phase", "program", "needed GFLOP", "GFLOP/s", "of the peak", "by CPU time", "MB"):
+        table.add_column(heading)
     for phase, parts in NEEDED_BY_PHASE.items():
         needed = sum(found["needed_operations"][part] for part in parts)
-        total = found["seconds"][phase][OURS]["total"]
-        memory = found["memory_bytes"].get(phase, {})
-        rates.add_row(
-            phase,
-            f"{needed / 1e9:.0f}",
-            f"{needed / total['wall'][1] / 1e9:.0f}",
-            f"{needed / total['wall'][1] / peak['wall']:.2f}",
-            f"{needed / total['cpu'][1] / peak['cpu']:.2f}",
-            *(f"{memory[name] / 1e6:.0f}" if name in memory else "-" for name in (OURS, REFERENCE)),
-        )
-    return [times, rates, *ratio_tables(size, found)]
+        for name, seconds in found["seconds"][phase].items():
+            total, peak = seconds["total"], found["matrix_peak"][PRODUCTS.get(name, "float32")]
+            memory = found["memory_bytes"].get(phase, {})
+            table.add_row(
+                phase,
+                name,
+                f"{needed / 1e9:.0f}",
+                f"{needed / total['wall'][1] / 1e9:.0f}",
+                f"{needed / total['wall'][1] / peak['wall']:.2f}",
+                f"{needed / total['cpu'][1] / peak['cpu']:.2f}",
+                f"{memory[name] / 1e6:.0f}" if memory else "-",
+            )
+    return table
 
 
 def ratio_tables(size: str, found: dict[str, Any]) -> list[Table]:
@@ -165,17 +180,18 @@ def ratio_tables(size: str, found: dict[str, Any]) -> list[Table]:
     if REFERENCE not in seconds["agent"]:
         return []
     table = Table(title=f"Size {size}: the original takes so many times ours", title_justify="left")
-    for heading in ("", *PHASES, "both"):
+    for heading in ("program", "", *PHASES, "both"):
         table.add_column(heading)
-    for kind, label in (("wall", "by the clock"), ("cpu", "CPU time")):
-        totals = {name: [seconds[phase][name]["total"][kind][1] for phase in PHASES] for name in (OURS, REFERENCE)}
-        pairs = [*zip(totals[REFERENCE], totals[OURS], strict=True), (sum(totals[REFERENCE]), sum(totals[OURS]))]
-        table.add_row(label, *(f"{theirs / ours:.2f}" for theirs, ours in pairs))
-    memory = found["memory_bytes"]
-    if memory:
-        pairs = [(memory[phase][REFERENCE], memory[phase][OURS]) for phase in PHASES]
-        pairs.append((max(theirs for theirs, _ in pairs), max(ours for _, ours in pairs)))
-        table.add_row("peak memory", *(f"{theirs / ours:.2f}" for theirs, ours in pairs))
+    for ours in (name for name in seconds["agent"] if name != REFERENCE):
+        for kind, label in (("wall", "by the clock"), ("cpu", "CPU time")):
+            pairs = [tuple(seconds[phase][name]["total"][kind][1] for name in (REFERENCE, ours)) for phase in PHASES]
+            pairs.append(tuple(map(sum, zip(*pairs, strict=True))))
+            table.add_row(ours, label, *(f"{theirs / our:.2f}" for theirs, our in pairs))
+        memory = found["memory_bytes"]
+        if memory:
+            pairs = [(memory[phase][REFERENCE], memory[phase][ours]) for phase in PHASES]
+            pairs.append(tuple(map(max, zip(*pairs, strict=True))))
+            table.add_row(ours, "peak memory", *(f"{theirs / our:.2f}" for theirs, our in pairs))
     return [table]
 
 
@@ -194,6 +210,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3, help="measured updates of each phase")
     parser.add_argument("--threads", type=int, default=2, help="torch threads")
     parser.add_argument("--reference", type=Path, help="a checkout of jbr-ai-labs/mamba, timed in turn with ours")
+    parser.add_argument("--mixed-precision", action="store_true", help="ours with products in bfloat16, too")
     parser.add_argument("--options", default="{}", help="MAMBA options of ours, as JSON, on top of the preset paper")
     parser.add_argument("--no-memory", action="store_true", help="leave out the children that measure memory")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
@@ -222,7 +239,7 @@ def main() -> None:
     results: dict[str, Any] = {}
     for size in ["quick"] if arguments.quick else arguments.sizes:
         results[size] = measure(size, arguments)
-        for table in tables(size, results[size], arguments.threads):
+        for table in tables(size, results[size]):
             console.print(table)
         peaks = results[size]["matrix_peak"].items()
         console.print(*(f"peak {dtype}: {peak['wall'] / 1e9:.0f} GFLOP/s;" for dtype, peak in peaks))

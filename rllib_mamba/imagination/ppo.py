@@ -8,6 +8,7 @@ from torch import Tensor
 
 from rllib_mamba.imagination.actor_critic import Critic
 from rllib_mamba.imagination.options import ImaginationOptions
+from rllib_mamba.imagination.parts import parts_of
 from rllib_mamba.imagination.returns import lambda_returns
 from rllib_mamba.imagination.rollout import Rollout
 from rllib_mamba.world_model.features import Features
@@ -222,4 +223,8 @@ def weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:
 
 
 def _values(critic: Critic, features: Features, hear: Tensor | None) -> Tensor:
-    return torch.stack([critic(step_features, hear) for step_features in features])
+    num_teams, num_agents = features.shape[1:3]
+    parts = parts_of(num_teams, num_agents, next(critic.parameters()).device)
+    return torch.stack(
+        [torch.cat([critic(step[part], None if hear is None else hear[part]) for part in parts]) for step in features]
+    )

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from rllib_mamba.imagination.actor_critic import Actor
+from rllib_mamba.imagination.parts import parts_of
 from rllib_mamba.world_model.features import Features, IndexedFeatures
 from rllib_mamba.world_model.predictions import StartStates
 from rllib_mamba.world_model.sampling import Sampler
 from rllib_mamba.world_model.world_model import WorldModel
-
-AGENTS_AT_ONCE = 4096
 
 
 class Rollout(NamedTuple):
@@ -53,14 +52,11 @@ def imagine(model: WorldModel, actor: Actor, start: StartStates, horizon: int, s
         state.deterministic.new_empty(horizon, *state.deterministic.shape),
         state.num_classes,
     )
-    # A part at a time: no more is written out than a processor's cache holds, however many starts there are.
-    teams = max(1, AGENTS_AT_ONCE // num_agents)
     followed = []
     with _evaluation_mode(model):
-        for begin in range(0, num_starts, teams):
-            part = slice(begin, begin + teams)
+        for part in parts_of(num_starts, num_agents, state.latent.device):
             hear = None if start.hear is None else start.hear[part]
-            followed.append(_follow(model, actor, state[part], features, begin, hear, sampler))
+            followed.append(_follow(model, actor, state[part], features, part, hear, sampler))
     return Rollout(features, *_join(followed, partial(torch.cat, dim=1)), start.dead)
 
 
@@ -90,12 +86,11 @@ def _follow(
     actor: Actor,
     state: IndexedFeatures,
     features: IndexedFeatures,
-    begin: int,
+    part: slice,
     hear: Tensor | None,
     sampler: Sampler,
 ) -> _Steps:
-    """Imagine from some of the starts, from number `begin` on, the states into `features`."""
-    part = slice(begin, begin + len(state))
+    """Imagine from a part of the starts, the states into `features`."""
     steps = []
     for step in range(len(features)):
         features.latent[step, part], features.deterministic[step, part] = state.latent, state.deterministic

@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from rllib_mamba.imagination.actor_critic import Actor, Critic
 from rllib_mamba.imagination.options import ImaginationOptions
+from rllib_mamba.imagination.parts import parts_of
 from rllib_mamba.imagination.ppo import Experience, Reduce, Rows, policy_loss, prepare, value_loss
 from rllib_mamba.imagination.rollout import Rollout
 
@@ -77,22 +78,26 @@ def agent_update(
     """
     experience = prepare(rollout, critic, target_critic, options, reduce)
     metrics = _MetricMeans()
-    for rows in minibatches(experience, options):
-        step_metrics = _actor_step(actor, rows, actor_optimizer, options, progress.entropy_coefficient, gradient_hook)
+    for parts in minibatches(experience, options):
+        step_metrics = _actor_step(actor, parts, actor_optimizer, options, progress.entropy_coefficient, gradient_hook)
         progress = AgentProgress(progress.entropy_coefficient * options.entropy_decay, progress.minibatches + 1)
-        step_metrics |= _critic_step(critic, rows, critic_optimizer, gradient_hook)
+        step_metrics |= _critic_step(critic, parts, critic_optimizer, gradient_hook)
         if target_critic is not None and progress.minibatches % options.target_update == 0:
             target_critic.load_state_dict(critic.state_dict())
         metrics.add(step_metrics)
     return progress, metrics.means() | _experience_metrics(experience, rollout)
 
 
-def minibatches(experience: Experience, options: ImaginationOptions) -> Iterable[Rows]:
-    """Rows in random order, `options.epochs` times over; the last minibatch of a pass may be smaller."""
+def minibatches(experience: Experience, options: ImaginationOptions) -> Iterable[list[Rows]]:
+    """Rows in random order, `options.epochs` times over, each minibatch in the parts that gradients are added up from.
+
+    The last minibatch of a pass may be smaller.
+    """
+    num_agents = experience.action.shape[1]
     for _ in range(options.epochs):
         order = torch.randperm(len(experience), device=experience.action.device)
         for index in order.split(options.minibatch_size):
-            yield experience.rows(index)
+            yield [experience.rows(index[part]) for part in parts_of(len(index), num_agents, index.device)]
 
 
 def gradient_step(loss: Tensor, module: nn.Module, optimizer: Optimizer, gradient_hook: GradientHook) -> Tensor:
@@ -115,35 +120,63 @@ def clip_gradients(maximum_norm: float) -> GradientHook:
 
 def _actor_step(
     actor: Actor,
-    rows: Rows,
+    parts: list[Rows],
     optimizer: Optimizer,
     options: ImaginationOptions,
     entropy_coefficient: float,
     gradient_hook: GradientHook,
 ) -> dict[str, Tensor]:
-    result = policy_loss(
-        actor(rows.features, rows.action_mask),
-        rows.action,
-        rows.log_probability,
-        rows.advantage,
-        options.clip,
-        entropy_coefficient,
-        rows.weight,
-    )
-    norm = gradient_step(result.loss, actor, optimizer, gradient_hook)
-    return {
-        "actor_loss": result.loss.detach(),
-        "policy_entropy": result.entropy,
-        "clipped_fraction": result.clipped_fraction,
-        "policy_kl": result.kl,
-        "actor_gradient_norm": norm,
-    }
+    def loss(rows: Rows) -> tuple[Tensor, dict[str, Tensor]]:
+        result = policy_loss(
+            actor(rows.features, rows.action_mask),
+            rows.action,
+            rows.log_probability,
+            rows.advantage,
+            options.clip,
+            entropy_coefficient,
+            rows.weight,
+        )
+        return result.loss, {
+            "actor_loss": result.loss.detach(),
+            "policy_entropy": result.entropy,
+            "clipped_fraction": result.clipped_fraction,
+            "policy_kl": result.kl,
+        }
+
+    metrics, norm = _step_by_parts(loss, parts, actor, optimizer, gradient_hook)
+    return metrics | {"actor_gradient_norm": norm}
 
 
-def _critic_step(critic: Critic, rows: Rows, optimizer: Optimizer, gradient_hook: GradientHook) -> dict[str, Tensor]:
-    loss = value_loss(critic(rows.features, rows.hear), rows.returns, rows.weight)
-    norm = gradient_step(loss, critic, optimizer, gradient_hook)
-    return {"value_loss": loss.detach(), "critic_gradient_norm": norm}
+def _critic_step(
+    critic: Critic, parts: list[Rows], optimizer: Optimizer, gradient_hook: GradientHook
+) -> dict[str, Tensor]:
+    def loss(rows: Rows) -> tuple[Tensor, dict[str, Tensor]]:
+        result = value_loss(critic(rows.features, rows.hear), rows.returns, rows.weight)
+        return result, {"value_loss": result.detach()}
+
+    metrics, norm = _step_by_parts(loss, parts, critic, optimizer, gradient_hook)
+    return metrics | {"critic_gradient_norm": norm}
+
+
+def _step_by_parts(
+    loss: Callable[[Rows], tuple[Tensor, dict[str, Tensor]]],
+    parts: list[Rows],
+    module: nn.Module,
+    optimizer: Optimizer,
+    gradient_hook: GradientHook,
+) -> tuple[dict[str, Tensor], Tensor]:
+    """`gradient_step` of the mean loss of all rows: its metrics, means too, and the norm."""
+    optimizer.zero_grad(set_to_none=True)
+    num_rows = sum(len(rows.action) for rows in parts)
+    metrics: dict[str, Tensor] = {}
+    for rows in parts:
+        share = len(rows.action) / num_rows
+        mean, part_metrics = loss(rows)
+        (mean * share).backward()
+        metrics = {name: metrics.get(name, 0) + value * share for name, value in part_metrics.items()}
+    norm = gradient_hook(module)
+    optimizer.step()
+    return metrics, norm
 
 
 def _experience_metrics(experience: Experience, rollout: Rollout) -> dict[str, Tensor]:

@@ -12,6 +12,8 @@ from rllib_mamba.world_model.linear import Linear, full_precision
 
 # Multiplications of a product below which torch multiplies without a library, and slowly: teams of two or three.
 SMALLEST_BATCHED_PRODUCT = 400
+# Numbers in a row below which torch's softmax on a CPU takes several times as long as its single operations.
+FEWEST_SOFTMAX_CLASSES = 16
 
 
 def index_code(num_agents: int, size: int) -> Tensor:
@@ -83,7 +85,7 @@ class _Attention(Function):
             if hear is not None:
                 silent = ~hear.reshape(-1, 1, num_agents, num_agents)
                 scores.view(-1, num_heads, num_agents, num_agents).masked_fill_(silent, float("-inf"))
-            weights = torch.softmax(scores, -1)
+            weights = _softmax(scores)
             attended = _weighted_sum(weights if noise is None else weights * noise, value)
         ctx.save_for_backward(parts, weights, noise)
         ctx.num_heads = num_heads
@@ -111,6 +113,14 @@ class _Attention(Function):
             _weighted_sum(used_weights.transpose(1, 2), of_attended, out=of_parts[2])
         joined = of_parts.view(3, -1, ctx.num_heads, num_agents, size).permute(1, 3, 0, 2, 4)
         return joined.reshape(*gradient.shape[:-1], -1).to(gradient.dtype), None, None, None
+
+
+def _softmax(scores: Tensor) -> Tensor:
+    """Over the last axis; may overwrite its argument."""
+    if scores.shape[-1] >= FEWEST_SOFTMAX_CLASSES or scores.device.type != "cpu":
+        return torch.softmax(scores, -1)
+    powers = scores.sub_(scores.amax(-1, keepdim=True)).exp_()
+    return powers.div_(powers.sum(-1, keepdim=True))
 
 
 def _weighted_sum(weights: Tensor, values: Tensor, out: Tensor | None = None) -> Tensor:

@@ -185,10 +185,10 @@ def _gradient_of_weight(gradient: Tensor, rows: Tensor) -> Tensor:
     """gradient (R, O) transposed times rows (R, I), at least float32."""
     if not _is_for_onednn(gradient):
         return full_precision(gradient.t() @ rows)
-    # The left matrix of the two is written out transposed.
+    # The left matrix of the two is written out transposed, which torch does faster than oneDNN.
     if gradient.shape[1] > rows.shape[1]:
-        return _onednn_product(rows.t(), gradient.t()).t()
-    return _onednn_product(gradient.t(), rows.t())
+        return _onednn_product(rows.t().contiguous(), gradient.t()).t()
+    return _onednn_product(gradient.t().contiguous(), rows.t())
 
 
 def _sum_by_class(picked: Tensor, values: Tensor, num_picks: int) -> Tensor:
