@@ -64,6 +64,10 @@ def test_an_unknown_preset_names_the_nearest() -> None:
         ("loss_scales", {"reward": -1.0}, "at least 0"),
         ("update_every", 0, "at least 1, or 'episode'"),
         ("team_reward", "max", "'mean', 'sum'"),
+        ("agent_reset_steps", 2000, "each above the one before"),
+        ("agent_reset_steps", [2000, 1000], "each above the one before"),
+        ("agent_reset_steps", [0], "at least 1"),
+        ("agent_updates_after_reset", -1, "at least 0"),
     ],
 )
 def test_a_value_out_of_range_is_named_with_what_was_expected(option: str, value: object, message: str) -> None:

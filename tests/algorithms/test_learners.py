@@ -131,8 +131,12 @@ def test_two_learners_make_the_update_of_one(
 
 
 def test_learners_begin_and_stay_alike_and_go_on_from_a_checkpoint(tmp_path: Path, build: Callable) -> None:
-    """Without a seed each process would draw its own first weights; samples and dropout differ between learners."""
-    algorithm = build(symbol_game().debugging(seed=None).learners(num_learners=2))
+    """Without a seed each process would draw its own first weights; samples and dropout differ between learners.
+
+    Actor and critic begin anew in the second iteration, and again after the checkpoint.
+    """
+    resets = {"agent_reset_steps": [100, 200], "agent_updates_after_reset": 1}
+    algorithm = build(symbol_game(**resets).debugging(seed=None).learners(num_learners=2))
     assert_same(*parameters(algorithm.learner_group))
     for _ in range(2):
         algorithm.train()
@@ -146,6 +150,7 @@ def test_learners_begin_and_stay_alike_and_go_on_from_a_checkpoint(tmp_path: Pat
         first, second = parameters(algorithm.learner_group)
         assert_same(second, first)
         after.append(first)
+        assert result["learners"]["num_agent_resets_lifetime"] == 2
         algorithm.restore_from_path(tmp_path)
         for weights in parameters(algorithm.learner_group):
             assert_same(weights, before)

@@ -158,6 +158,30 @@ def test_paper_updates_once_for_every_episode(build: Callable) -> None:
     assert episodes - 4 - 2 <= cycles <= episodes - 4 + 1
 
 
+def test_actor_and_critic_begin_anew_and_the_world_model_stays(build: Callable) -> None:
+    """With next to no learning rates, only what begins anew can change."""
+    frozen = {"world_model_lr": 1e-30, "actor_lr": 1e-30, "critic_lr": 1e-30, "actor_weight_decay": 0.0}
+    config = symbol_game().training(agent_reset_steps=[250, 260], agent_updates_after_reset=7, **frozen)
+    algorithm = build(config)
+    weights, updates, resets = [], [], []
+    for _ in range(6):
+        learners = algorithm.train()["learners"]
+        updates.append(learners["num_agent_updates_lifetime"])
+        resets.append(learners["num_agent_resets_lifetime"])
+        weights.append(algorithm.learner_group.get_weights()["team"])
+    # Learning begins after 100 env steps, in the second iteration; 300 are there in the fourth, past both at once.
+    assert resets == [0, 0, 0, 2, 2, 2]
+    assert updates == [0, 1, 2, 3 + 7, 11, 12]
+    for before, after, moved in zip(weights, weights[1:], np.diff(resets) > 0, strict=False):
+        for name in before:
+            is_agent = name.startswith(("networks.actor.", "critic.", "target_critic."))
+            if before[name].ndim == 2:  # The others do not begin with random numbers.
+                assert np.array_equal(before[name], after[name]) != (moved and is_agent), name
+    for name, value in weights[-1].items():
+        if name.startswith("critic."):
+            np.testing.assert_allclose(weights[-1][f"target_{name}"], value, atol=1e-20)
+
+
 class CountsEpisodes(RLlibCallback):
     def on_episode_end(self, *, metrics_logger: Any, **kwargs: Any) -> None:
         metrics_logger.log_value("users_episodes", 1, reduce="sum")

@@ -27,6 +27,11 @@ class TeamState(NamedTuple):
     ended: Tensor
 
 
+def make_actor(config: WorldModelConfig) -> Actor:
+    """A new actor on the features of a world model."""
+    return Actor(config.feature_size, config.hidden_size, config.num_actions)
+
+
 class TeamNetworks(ActingNetworks):
     """The networks that act: the world model and the actor.
 
@@ -38,7 +43,7 @@ class TeamNetworks(ActingNetworks):
     def __init__(self, config: WorldModelConfig, mask_dead_agents: bool) -> None:
         super().__init__()
         self.world_model = WorldModel(config)
-        self.actor = Actor(config.feature_size, config.hidden_size, config.num_actions)
+        self.actor = make_actor(config)
         self.mask_dead_agents = mask_dead_agents
 
     def initial_state(self, batch_shape: tuple[int, ...], num_agents: int) -> TeamState:

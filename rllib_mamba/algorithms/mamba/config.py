@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
@@ -118,6 +119,10 @@ class MAMBAConfig(TeamAlgorithmConfig):
         self.world_model_updates = 20  # Per cycle; at least 0.
         self.agent_updates = 2  # Per cycle; at least 0.
         self.min_steps_before_learning = 1_000  # Env steps collected before the first cycle; at least 0.
+        self.agent_reset_steps: Sequence[
+            int
+        ] = ()  # Env steps, rising, at which actor and critic begin anew (Nikishin et al. 2022, arXiv 2205.07802).
+        self.agent_updates_after_reset = 50  # At once after each of them, beside the cycle's own; at least 0.
 
         # Speed.
         self.mixed_precision = False  # Matrix products of the updates in bfloat16; weights and losses in float32.
@@ -178,6 +183,8 @@ class MAMBAConfig(TeamAlgorithmConfig):
         world_model_updates: int = NotProvided,
         agent_updates: int = NotProvided,
         min_steps_before_learning: int = NotProvided,
+        agent_reset_steps: Sequence[int] = NotProvided,
+        agent_updates_after_reset: int = NotProvided,
         mixed_precision: bool = NotProvided,
         replay_buffer_capacity: int = NotProvided,
         replay_observation_dtype: str = NotProvided,

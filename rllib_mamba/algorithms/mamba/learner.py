@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from typing import Any
 
+import numpy as np
 import torch
 from ray.rllib.core.learner.learner import Learner
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
@@ -98,6 +99,21 @@ class MAMBALearner(TeamLearner):
         """
         self._phase = phase
         return super().update(*args, **kwargs)
+
+    def reset_agents(self) -> None:
+        """Actors and critics of all teams begin anew, their optimizers too; the world models stay.
+
+        All learners draw the same weights.
+        """
+        seed = np.random.SeedSequence([self._seed, self._num_updates]).generate_state(1)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(seed[0]))
+            for module_id, wrapped in self.module.items():
+                module = wrapped.unwrapped()
+                if isinstance(module, MAMBARLModule):
+                    module.reset_agent()
+                    for name in ("actor", "critic"):
+                        self.get_optimizer(module_id, name).state.clear()
 
     @override(TorchLearner)
     def _update(self, batch: dict[str, Any], **kwargs: Any) -> tuple[Any, Any, Any]:

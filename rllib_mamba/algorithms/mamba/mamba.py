@@ -8,11 +8,13 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.utils.annotations import override
 
 from rllib_mamba.algorithms.mamba.config import MAMBAConfig
-from rllib_mamba.algorithms.mamba.learner import AGENT_PHASE, WORLD_MODEL_PHASE
+from rllib_mamba.algorithms.mamba.learner import AGENT_PHASE, WORLD_MODEL_PHASE, MAMBALearner
 from rllib_mamba.algorithms.mamba.policy import MAMBAPolicy
 from rllib_mamba.algorithms.replay_algorithm import ReplayTeamAlgorithm
 from rllib_mamba.algorithms.schedule import UpdateSchedule
 from rllib_mamba.replay import TeamReplayBuffer
+
+_AGENT_RESET = "agent_reset"
 
 
 class MAMBA(ReplayTeamAlgorithm):
@@ -56,8 +58,17 @@ class MAMBA(ReplayTeamAlgorithm):
     def _learn(self) -> None:
         for _ in range(self.config.world_model_updates):
             self._update(WORLD_MODEL_PHASE, phase=WORLD_MODEL_PHASE)
-        for _ in range(self.config.agent_updates):
+        for _ in range(self.config.agent_updates + self._reset_agents_if_due()):
             self._update(AGENT_PHASE, phase=AGENT_PHASE)
+
+    def _reset_agents_if_due(self) -> int:
+        """Lets actors and critics begin anew if it is time to; returns the agent updates to add for it."""
+        due = sum(step <= self.update_schedule.env_steps for step in self.config.agent_reset_steps)
+        if due <= self.num_updates[_AGENT_RESET]:
+            return 0
+        self.learner_group.foreach_learner(MAMBALearner.reset_agents)
+        self.num_updates[_AGENT_RESET] = due
+        return self.config.agent_updates_after_reset
 
     @override(ReplayTeamAlgorithm)
     def _env_steps_of(self, batch: dict[str, Any]) -> int:
@@ -72,6 +83,7 @@ class MAMBA(ReplayTeamAlgorithm):
             "num_agent_updates_lifetime": agent_updates,
             "world_model_updates_per_env_step": world_model_updates / env_steps,
             "agent_updates_per_env_step": agent_updates / env_steps,
+            "num_agent_resets_lifetime": self.num_updates[_AGENT_RESET],
         }
 
     @override(ReplayTeamAlgorithm)

@@ -36,6 +36,7 @@ PAPER: dict[str, Any] = {
     "shared_reward": True,
     "team_reward": "mean",
     "update_every": "episode",
+    "agent_reset_steps": (),
     "mixed_precision": False,
 }
 

@@ -28,6 +28,7 @@ RANGES = Ranges(
         "world_model_updates": 0,
         "agent_updates": 0,
         "min_steps_before_learning": 0,
+        "agent_updates_after_reset": 0,
         "replay_buffer_capacity": 1,
     },
     intervals={
@@ -82,6 +83,15 @@ def check_ranges(config: MAMBAConfig) -> None:
     for loss, scale in config.loss_scales.items():
         require(loss in LOSSES, "loss_scales", {loss: scale}, f"names among {', '.join(LOSSES)}")
         require(scale in NOT_NEGATIVE, "loss_scales", {loss: scale}, "finite numbers of at least 0")
+    resets = config.agent_reset_steps
+    require(
+        isinstance(resets, list | tuple)
+        and all(isinstance(step, int) and step >= 1 for step in resets)
+        and list(resets) == sorted(set(resets)),
+        "agent_reset_steps",
+        resets,
+        "env steps of at least 1, each above the one before, such as [2000, 4000, 8000]",
+    )
     every = config.update_every
     require(
         every == "episode" or (isinstance(every, int) and every >= 1),

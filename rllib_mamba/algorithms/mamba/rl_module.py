@@ -14,7 +14,7 @@ from ray.rllib.core.rl_module.rl_module import RLModule
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from ray.rllib.utils.annotations import override
 
-from rllib_mamba.algorithms.mamba.acting import TeamNetworks, TeamState
+from rllib_mamba.algorithms.mamba.acting import TeamNetworks, TeamState, make_actor
 from rllib_mamba.imagination import Critic
 from rllib_mamba.teams import columns
 from rllib_mamba.world_model import WorldModelConfig
@@ -34,13 +34,16 @@ class MAMBARLModule(TorchRLModule, InferenceOnlyAPI):
             world_model_config(self.observation_space, self.action_space, self.model_config),
             mask_dead_agents=self.model_config["mask_dead_agents"],
         )
-        feature_size = self.networks.world_model.config.feature_size
-        hidden_size, heads = self.model_config["hidden_size"], self.model_config["communication_heads"]
-        communication = self.model_config["communication"]
-        self.critic = Critic(feature_size, hidden_size, heads, communication)
-        self.target_critic = Critic(feature_size, hidden_size, heads, communication)
+        self.critic = self._make_critic()
+        self.target_critic = self._make_critic()
         self.target_critic.load_state_dict(self.critic.state_dict())
         self.target_critic.requires_grad_(False)
+
+    def reset_agent(self) -> None:
+        """Actor and critics begin anew, with weights drawn from torch's random state; the world model stays."""
+        self.networks.actor.load_state_dict(make_actor(self.networks.world_model.config).state_dict())
+        self.critic.load_state_dict(self._make_critic().state_dict())
+        self.target_critic.load_state_dict(self.critic.state_dict())
 
     @override(InferenceOnlyAPI)
     def get_non_inference_attributes(self) -> list[str]:
@@ -53,6 +56,14 @@ class MAMBARLModule(TorchRLModule, InferenceOnlyAPI):
         num_agents = _shape(self.observation_space[columns.ALIVE])[0]
         state = self.networks.initial_state((), num_agents)
         return {name: part.numpy() for name, part in state._asdict().items()}
+
+    def _make_critic(self) -> Critic:
+        return Critic(
+            self.networks.world_model.config.feature_size,
+            self.model_config["hidden_size"],
+            self.model_config["communication_heads"],
+            self.model_config["communication"],
+        )
 
     @override(TorchRLModule)
     def _forward_inference(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
