@@ -6,7 +6,7 @@ import pytest
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.ppo import PPO
 from ray.rllib.env.env_context import EnvContext
-from ray.tune.registry import get_trainable_cls, register_env, register_trainable
+from ray.tune.registry import ENV_CREATOR, _global_registry, get_trainable_cls, register_env, register_trainable
 
 from rllib_mamba import registry
 from rllib_mamba.envs.symbol_game import SymbolGame
@@ -24,13 +24,19 @@ def test_forms_of_an_environment(specifier: Any):
     assert len(env.possible_agents) == 4
 
 
-def test_a_name_may_be_registered_for_what_it_stands_for_anyway():
-    register_env("symbol_game", partial(registry.make_environment, "symbol_game"))
+@pytest.mark.parametrize(
+    "name", ["symbol_game", "pettingzoo:classic.rps_v2", "rllib_mamba.envs.symbol_game:SymbolGame"]
+)
+def test_a_name_may_be_registered_for_what_it_stands_for_anyway(name: str):
+    if name.startswith("pettingzoo"):
+        pytest.importorskip("pettingzoo")
+    register_env(name, partial(registry.make_environment, name))
     try:
-        assert isinstance(make("symbol_game"), SymbolGame)
         # Twice: nothing is remembered of the first time.
-        assert isinstance(make("symbol_game"), SymbolGame)
+        for _ in range(2):
+            assert len(make(name).possible_agents) >= 2
     finally:
+        _global_registry.unregister(ENV_CREATOR, name)
         registry.register()
 
 

@@ -32,6 +32,12 @@ def set_environment(config: AlgorithmConfig, name: str) -> str | None:
     one whose package is missing.
     """
     if isinstance(config, TeamAlgorithmConfig):
+        if is_gymnasium_id(name) and not _global_registry.contains(ENV_CREATOR, name):
+            algorithm = config.algo_class.__name__ if config.algo_class else type(config).__name__
+            raise UsageError(
+                f"{name} is a single-agent environment of gymnasium; {algorithm} trains teams on a MultiAgentEnv: "
+                f"one of ours ({', '.join(registry.environment_names()[:2])}, ...), module:Class or pettingzoo:module."
+            )
         config.environment(env=name)
         return None
     if is_gymnasium_id(name):

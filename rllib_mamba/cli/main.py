@@ -164,7 +164,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         usage_code = getattr(error, "exit_code", None)
         format_message = getattr(error, "format_message", None)
         if usage_code is not None and format_message is not None:
-            return _failed(error, usage_code, format_message(), verbose)
+            # Help was shown in place of a message where a command was given nothing at all.
+            message = format_message()
+            return _failed(error, usage_code, message, verbose) if message else usage_code
         return _failed(error, FAILURE, f"{type(error).__name__}: {error}", verbose)
 
 

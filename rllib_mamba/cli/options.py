@@ -14,7 +14,8 @@ from typer import Option
 
 EXPERIMENT = "Experiment"
 SWEEP = "Sweeps"
-RESULTS = "Results and checkpoints"
+RESULTS = "Results"
+CHECKPOINTS = "Checkpoints"
 SCALING = "Scaling"
 LOGGERS = "Loggers"
 CLUSTER = "Cluster"
@@ -124,16 +125,18 @@ class TrainOptions:
         Option(
             min=0,
             help=f"Iterations between checkpoints, 0 for none. {_default(DEFAULT_CHECKPOINT_FREQUENCY)}",
-            rich_help_panel=RESULTS,
+            rich_help_panel=CHECKPOINTS,
         ),
     ] = None
     checkpoint_at_end: Annotated[
-        bool | None, Option(help=f"Write a last checkpoint. {_default('on')}", rich_help_panel=RESULTS)
+        bool | None, Option(help=f"Write a last checkpoint. {_default('on')}", rich_help_panel=CHECKPOINTS)
     ] = None
     keep_checkpoints_num: Annotated[
         int | None,
         Option(
-            min=0, help=f"Checkpoints kept, 0 for all. {_default(DEFAULT_CHECKPOINTS_KEPT)}", rich_help_panel=RESULTS
+            min=0,
+            help=f"Checkpoints kept, 0 for all. {_default(DEFAULT_CHECKPOINTS_KEPT)}",
+            rich_help_panel=CHECKPOINTS,
         ),
     ] = None
     checkpoint_score_attr: Annotated[
@@ -141,11 +144,11 @@ class TrainOptions:
         Option(
             help="Metric that decides which checkpoints are kept, `min-` before it for the lowest. "
             + _default("the newest are kept"),
-            rich_help_panel=RESULTS,
+            rich_help_panel=CHECKPOINTS,
         ),
     ] = None
     restore: Annotated[
-        str | None, Option(help="Checkpoint to start a new experiment from.", rich_help_panel=RESULTS)
+        str | None, Option(help="Checkpoint to start a new experiment from.", rich_help_panel=CHECKPOINTS)
     ] = None
     resume: Annotated[
         bool | None,

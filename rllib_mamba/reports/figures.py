@@ -1,6 +1,7 @@
 """The figures of a comparison; every one says what its lines, bands and points are."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from rllib_mamba.reports.statistics import CONFIDENCE, Estimate
 from rllib_mamba.reports.style import GREY, SETTINGS, colours, dashes, markers, save, thousands, time_unit
 
 _WIDTH = 7.2
+_LABEL_CHARACTERS = 30
 _NAMES = {"iqm": "interquartile mean", "mean": "mean"}
 
 
@@ -56,7 +58,7 @@ def _learning_curves(section: SectionNumbers, method: Method, palette: dict[str,
     left.xaxis.set_major_formatter(FuncFormatter(thousands))
     left.set_xlabel(unit.capitalize() if unit != "timesteps_total" else unit)
     right.set_xlabel(f"Wall-clock ({time_name})")
-    left.set_ylabel(_sentence(in_words(method.metric)))
+    left.set_ylabel(_in_lines(_sentence(in_words(method.metric))))
     left.set_title(f"{section.section.environment}, {measured_on(method.metric)}", loc="left")
     _legend(figure, section.groups, left)
     caption(figure, _curve_caption(section, method))
@@ -207,8 +209,6 @@ def _legend(figure: Any, groups: Sequence[GroupNumbers], axes: Any) -> None:
 
 def caption(figure: Any, text: str, characters: int = 142) -> None:
     """Puts a caption under `figure`, in lines of so many characters, by default as wide as a page."""
-    import textwrap
-
     lines = textwrap.fill(text, characters)
     figure.supxlabel(lines, fontsize=7, color=GREY, x=0.01, ha="left")
 
@@ -221,7 +221,7 @@ def _with_seeds(group: GroupNumbers) -> str:
 def _smoothing(method: Method) -> str:
     if not method.smoothing:
         return "No smoothing beyond the averages that the results hold."
-    return f"Each value is the mean over the last results that hold {method.smoothing} episodes or more."
+    return f"Each value is the mean over the last results that hold {method.smoothing} episodes, or all until then."
 
 
 def percent() -> str:
@@ -231,3 +231,8 @@ def percent() -> str:
 
 def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
+
+
+def _in_lines(label: str) -> str:
+    """A label no longer than a small panel is high, what is in parentheses in a line of its own."""
+    return "\n".join(textwrap.fill(part, _LABEL_CHARACTERS) for part in label.replace(" (", "\n(").split("\n"))

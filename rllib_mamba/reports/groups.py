@@ -84,7 +84,8 @@ def sections(runs: Sequence[Run], allowed: Allowed) -> list[Section]:
     """
     made = []
     _check_step_units(runs, allowed)
-    for environment in sorted({run.environment for run in runs}):
+    environments = sorted({run.environment for run in runs})
+    for environment in environments:
         members = [run for run in runs if run.environment == environment]
         notes = _check_env_configs(environment, members, allowed)
         groups = []
@@ -94,6 +95,8 @@ def sections(runs: Sequence[Run], allowed: Allowed) -> list[Section]:
             notes += _check_seeds(name, of_group, allowed)
             notes += [f"{name}: {line}" for line in _differing_settings(of_group)]
             groups.append(Group(name, tuple(of_group)))
+        if len(groups) == 1 and len(environments) > 1:
+            notes.append(f"Only {groups[0].name} has results on {environment}: it is compared with nothing there.")
         made.append(Section(environment, tuple(groups), tuple(notes)))
     return made
 

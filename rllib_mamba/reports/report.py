@@ -10,6 +10,7 @@ from rllib_mamba.reports.comparison import Aggregate, Comparison, GroupNumbers, 
 from rllib_mamba.reports.metrics import in_words, measured_on
 from rllib_mamba.reports.runs import Run
 from rllib_mamba.reports.statistics import CONFIDENCE, Estimate
+from rllib_mamba.reports.style import time_unit
 from rllib_mamba.reports.tables import CURVES_FILE, JSON_FILE, RUNS_FILE
 
 REPORT_FILE = "report.md"
@@ -74,7 +75,9 @@ def _at_least(group: GroupNumbers) -> float:
 def _method(method: Method) -> list[str]:
     smoothing = "none beyond the averages that the results hold"
     if method.smoothing:
-        smoothing = f"each value is the mean over the last results that hold {method.smoothing} episodes or more"
+        smoothing = (
+            f"each value is the mean over the last results that hold {method.smoothing} episodes, or all until then"
+        )
     return [
         f"Metric: `{method.metric}`, of {measured_on(method.metric)}"
         + ("; lower is better." if method.lower_is_better else "."),
@@ -90,7 +93,7 @@ def _section(section: SectionNumbers, method: Method, curves: Sequence[str], sco
     unit = section.section.runs[0].step_unit
     lines = [f"## {section.section.environment}", "", f"![Learning curves]({curves[0]})", ""]
     lines += _final_table(section, unit)
-    lines += _threshold_table(section, unit)
+    lines += _threshold_table(section, unit, method.smoothing)
     lines += [f"![Final scores, and steps to the threshold]({scores[0]})", ""]
     lines += _what_was_compared(section)
     return lines
@@ -99,12 +102,15 @@ def _section(section: SectionNumbers, method: Method, curves: Sequence[str], sco
 def _final_table(section: SectionNumbers, unit: str) -> list[str]:
     budgets = [budget for group in section.groups for budget in group.budgets]
     unequal = max(budgets) > 1.05 * min(budgets)
-    header = ["", "seeds", f"{unit} (each)", "hours (each)", "final mean", f"final interquartile mean ({_PERCENT})"]
+    longest = max(float(series.hours[-1]) for group in section.groups for series in group.series)
+    scale, time_name = time_unit(longest)
+    header = ["", "seeds", f"{unit} (each)", f"{time_name} (each)", "final mean"]
+    header += [f"final interquartile mean ({_PERCENT})"]
     header += [f"interquartile mean at {section.common_steps:,.0f} {unit} ({_PERCENT})"] if unequal else []
     rows = []
     for group in section.groups:
-        hours = [float(series.hours[-1]) for series in group.series]
-        row = [group.name, str(len(group.finals)), _range(group.budgets, ",.0f"), _range(hours, ".2f")]
+        times = [float(series.hours[-1]) * scale for series in group.series]
+        row = [group.name, str(len(group.finals)), _range(group.budgets, ",.0f"), _range(times, ".1f")]
         row += [_score(group.mean.point), _with_interval(group.iqm)]
         if unequal:
             row.append("no result yet" if group.equal_steps is None else _with_interval(group.equal_steps))
@@ -112,7 +118,7 @@ def _final_table(section: SectionNumbers, unit: str) -> list[str]:
     return [*_table(header, rows), ""]
 
 
-def _threshold_table(section: SectionNumbers, unit: str) -> list[str]:
+def _threshold_table(section: SectionNumbers, unit: str, smoothing: int) -> list[str]:
     reference = next((group for group in section.groups if group.name == section.reference), None)
     header = ["", f"{unit} to {section.threshold:.4g}: median ({_PERCENT})", "by seed"]
     header += [f"ratio to {reference.name} ({_PERCENT})"] if reference is not None else []
@@ -126,7 +132,10 @@ def _threshold_table(section: SectionNumbers, unit: str) -> list[str]:
         if reference is not None:
             row.append("1" if group is reference else ratio(group, reference))
         rows.append(row)
-    return [f"Threshold: {section.threshold:.4g}, {section.threshold_rule}.", "", *_table(header, rows), ""]
+    rule = f"Threshold: {section.threshold:.4g}, {section.threshold_rule}."
+    if smoothing:
+        rule += f" Only means over {smoothing} episodes or more count as having reached it, and a run's last one."
+    return [rule, "", *_table(header, rows), ""]
 
 
 def _what_was_compared(section: SectionNumbers) -> list[str]:

@@ -41,6 +41,7 @@ def test_results_become_one_report(two_seeds: Path, trained: Callable, rllib: Ca
     report = (out / "report.md").read_text()
     for text in ("one seed: no interval", "seeds 0, 1", "preset debug", "rllib compare", "episode_length", str(ppo)):
         assert text in report
+    assert "Only my PPO has results on CartPole-v1: it is compared with nothing there." in report
     pictures = sorted(out.glob("*.png"))
     assert len(pictures) == 4
     for picture in pictures:

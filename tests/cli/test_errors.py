@@ -15,7 +15,10 @@ USAGE = [
     (["train", "--algo", "PPO"], "--env is missing"),
     (["train", "--algo", "PPO", "--env", "CartPol-v1"], "Did you mean CartPole-v1"),
     (["train", "--algo", "MAMBA", "--env", "flatland_6_agents"], "flatland_5_agents"),
-    (["train", "--algo", "MAMBA", "--env", "CartPole-v1"], "CartPole-v1"),
+    (
+        ["train", "--algo", "MAMBA", "--env", "CartPole-v1"],
+        "a single-agent environment of gymnasium; MAMBA trains teams",
+    ),
     ([*PPO, "--config", "learning_rate=1"], "PPOConfig has no setting 'learning_rate'"),
     ([*PPO, "--config", "gamma=3", "--config", "nonsense"], "expected a JSON object or key=value"),
     ([*PPO, "--preset", "small"], "PPO has no presets"),

@@ -81,3 +81,11 @@ def test_every_option_is_offered(help_text: Callable[..., str]) -> None:
 def test_defaults_are_named(help_text: Callable[..., str]) -> None:
     assert "(default: ~/ray_results)" in help_text("train")
     assert "--install-completion" in help_text()
+
+
+@pytest.mark.parametrize("arguments", [[], ["train"], ["example"]])
+def test_without_arguments_there_is_help_and_no_message(arguments: list[str], rllib: Callable) -> None:
+    ran = rllib(*arguments)
+    assert ran.code == 2
+    assert "Usage: rllib" in ran.out
+    assert ran.error == ""
