@@ -74,7 +74,7 @@ def _choose(team: str | None, policies: Mapping[str, Any]) -> str:
     if team is None and len(policies) == 1:
         return next(iter(policies))
     if team is None:
-        raise UsageError(f"--team: choose one of {', '.join(policies)}.")
+        raise UsageError(f"--team is missing: the checkpoint has {', '.join(policies)}.")
     if team not in policies:
         raise UsageError(
             f"--team: there is no team {team!r}; there is {', '.join(policies)}.{did_you_mean(team, policies)}"

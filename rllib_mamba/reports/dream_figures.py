@@ -29,6 +29,7 @@ _WIDTH = 7.2
 _CHARACTERS_PER_INCH = 18
 _COLOURS = {OPEN_LOOP: "#0072B2", POSTERIOR: "#009E73", STAYS: "#D55E00"}
 _NOTHING = "#BBBBBB"
+_GREY = "Grey: the agent does not act."
 _DASHES = {OPEN_LOOP: "-", POSTERIOR: (0, (5, 1.5)), STAYS: (0, (1.2, 1.2))}
 _ERRORS = {
     OBSERVATION: "Observation: mean absolute error",
@@ -131,6 +132,7 @@ def _feature_maps(
         for panel in grid[row]:
             panel.grid(False)
             panel.set_facecolor(_NOTHING)
+            _whole_numbers(panel.yaxis)
             panel.axvline(start + 0.5, color="black", linewidth=1.0)
         for panel in grid[row, 1:]:
             panel.tick_params(labelleft=False)
@@ -142,7 +144,7 @@ def _feature_maps(
     figure.colorbar(images[2], ax=grid[:, 2].tolist(), shrink=0.8, fraction=0.06)
     figure.suptitle(title, fontsize=10)
     more = "Every feature as a share of its largest absolute value in the episodes."
-    caption(figure, _dream_caption(f"{more} Grey: the agent does not act." if np.isnan(real).any() else more))
+    caption(figure, _dream_caption(f"{more} {_GREY}" if np.isnan(real).any() else more))
     return figure
 
 
@@ -196,10 +198,14 @@ def _outcomes(report: DreamReport, dream: Dream, agents: Sequence[str], title: s
         if legal is not None and episode.action_mask is not None:
             extent = (first - 0.5, rows.stop - 0.5, legal.shape[-1] - 0.5, -0.5)
             look = {"aspect": "auto", "interpolation": "nearest", "extent": extent, "vmin": 0, "vmax": 1}
-            grid[2, column].imshow(episode.action_mask[rows, agent].T.astype(float), cmap="cividis", **look)
+            acts = episode.alive[rows, agent, None]
+            real = np.where(acts, episode.action_mask[rows, agent], np.nan)
+            grid[2, column].imshow(real.T, cmap="cividis", **look)
             image = grid[3, column].imshow(legal[:, agent].T, cmap="cividis", **look)
             for panel in grid[2:, column]:
                 panel.grid(False)
+                panel.set_facecolor(_NOTHING)
+                _whole_numbers(panel.yaxis)
         for panel in grid[:, column]:
             panel.axvline(dream.start + 0.5, color="black", linewidth=1.0)
         grid[0, column].set_title(agents[agent], fontsize=9)
@@ -212,7 +218,8 @@ def _outcomes(report: DreamReport, dream: Dream, agents: Sequence[str], title: s
         figure.colorbar(image, ax=grid[2:, :].flatten().tolist(), shrink=0.8, fraction=0.03, label="P(legal)")
     what = "rewards and ends" if legal is None else "rewards, ends and legal actions"
     _legend(figure, grid[0, 0], f"{title}, seed {episode.seed}: {what}")
-    caption(figure, _dream_caption("Rewards and P(goes on) are of the action that led to a step."))
+    more = "Rewards and P(goes on) are of the action that led to a step."
+    caption(figure, _dream_caption(more if legal is None else f"{more} {_GREY}"))
     return figure
 
 
@@ -253,16 +260,20 @@ def _attention(attention: np.ndarray, agents: Sequence[str], title: str) -> Any:
 
 
 def _shown_agents(report: DreamReport, dream: Dream) -> list[int]:
-    """Agents that act at the start of the dream, the lowest numbers first."""
-    acting = np.flatnonzero(report.episodes[dream.episode].alive[dream.start]).tolist()
-    return (acting or [0])[:SHOWN_AGENTS]
+    """Agents that act in the dream, the lowest numbers first."""
+    acting = report.episodes[dream.episode].alive[dream.start : dream.rows.stop].any(0)
+    return (np.flatnonzero(acting).tolist() or [0])[:SHOWN_AGENTS]
 
 
 def _whole_steps(panel: Any, label: str = "Env step") -> None:
+    _whole_numbers(panel.xaxis)
+    panel.set_xlabel(label)
+
+
+def _whole_numbers(axis: Any) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    panel.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-    panel.set_xlabel(label)
+    axis.set_major_locator(MaxNLocator(nbins=6, integer=True))
 
 
 def _real_and_believed_lines(panel: Any, steps: np.ndarray, real: np.ndarray, believed: np.ndarray) -> None:
