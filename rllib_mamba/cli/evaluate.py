@@ -98,8 +98,10 @@ def _report(checkpoint: CheckpointInfo, options: EvaluateOptions, played: list[P
 def _table(report: Mapping[str, Any]) -> str:
     seeds = [episode["seed"] for episode in report["episodes"]]
     how = "greedy" if report["greedy"] else "sampled"
-    head = f"{report['algorithm']} on {report['environment']}: {len(seeds)} episodes, {how}, "
-    head += f"seeds {seeds[0]} to {seeds[-1]}"
+    which = f"1 episode, {how}, seed {seeds[0]}"
+    if len(seeds) > 1:
+        which = f"{len(seeds)} episodes, {how}, seeds {seeds[0]} to {seeds[-1]}"
+    head = f"{report['algorithm']} on {report['environment']}: {which}"
     rows = [("", "mean", "95 % interval", "min", "max")]
     for name, row in report["summary"].items():
         interval = f"[{row['low']:.4g}, {row['high']:.4g}]"

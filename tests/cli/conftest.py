@@ -108,6 +108,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 @pytest.fixture
-def command() -> list[str]:
+def command(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The command as a user starts it, in a process of its own."""
+    # RLlib says on stderr that this is set, as it may be in tests.
+    monkeypatch.delenv("RLLIB_TEST_NO_JAX_IMPORT", raising=False)
     return [sys.executable, "-m", "rllib_mamba.cli.main"]

@@ -101,7 +101,7 @@ def test_needs_no_cluster(trained: Callable, command: list[str], tmp_path: Path)
 
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr == ""
-    assert ran.stdout.startswith("MAMBA on symbol_game: 1 episodes, greedy")
+    assert ran.stdout.startswith("MAMBA on symbol_game: 1 episode, greedy, seed 0\n")
 
 
 def test_videos(trained: Callable, rllib: Callable, tmp_path: Path) -> None:
