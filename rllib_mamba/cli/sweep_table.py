@@ -1,5 +1,6 @@
 """The table at the end of a sweep: what differs between trials, and what they reached, the best first."""
 
+import enum
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ def differing_settings(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Returns the settings that are not the same in all, their levels joined by dots."""
     flat = [{name.replace("/", "."): value for name, value in flatten(config).items()} for config in configs]
     names = dict.fromkeys(name for one in flat for name in one if not name.startswith("_") and _is_plain(one[name]))
-    return [name for name in names if len({repr(one.get(name)) for one in flat}) > 1]
+    return [name for name in names if len({repr(_comparable(one.get(name))) for one in flat}) > 1]
 
 
 def is_sweep(outcomes: Sequence[TrialOutcome]) -> bool:
@@ -57,6 +58,13 @@ def _row(outcome: TrialOutcome, settings: Sequence[str]) -> list[str]:
         *(_MISSING if count is None else f"{int(count):,}" for count in counts),
         state,
     ]
+
+
+def _comparable(value: Any) -> Any:
+    # Settings of trials from before an interruption have been JSON in between: tuples are lists, enums text.
+    if isinstance(value, enum.Enum):
+        return value.value
+    return [_comparable(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _is_plain(value: Any) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.tune import ResultGrid
 from ray.tune.experiment import Trial
 from ray.tune.search import BasicVariantGenerator
@@ -27,6 +28,16 @@ from rllib_mamba.cli.tune_progress import TuneProgress
 from rllib_mamba.tuning import KeepSchedulerState
 
 MAX_FOLDER_NAME = 200
+
+
+class KeepConfig(tune.Callback):
+    """Saves the configuration with the experiment, which Tune does not.
+
+    Trials that a search algorithm begins after an interruption need it.
+    """
+
+    def __init__(self, config: AlgorithmConfig) -> None:
+        self.config = config
 
 
 def run_with_tune(experiment: Experiment, options: TrainOptions) -> tuple[list[TrialOutcome], bool]:
@@ -79,6 +90,7 @@ def _new(experiment: Experiment, options: TrainOptions, progress: TuneProgress) 
     callbacks = [
         progress,
         *([KeepSchedulerState(tune_config.scheduler)] if tune_config.scheduler is not None else []),
+        *([KeepConfig(config)] if own_search else []),
         *(experiment.run_config.callbacks or []),
         *logger_callbacks(options, experiment.name),
     ]
@@ -118,7 +130,11 @@ def check_resumable(experiment: Experiment) -> None:
 def _resumed(experiment: Experiment) -> tune.Tuner:
     path = f"{experiment.storage}/{experiment.name}"
     try:
-        return tune.Tuner.restore(path, trainable=experiment.algorithm, resume_errored=True)
+        restore = partial(tune.Tuner.restore, path, trainable=experiment.algorithm, resume_errored=True)
+        tuner = restore()
+        callbacks = tuner._local_tuner.get_run_config().callbacks or []
+        kept = [callback for callback in callbacks if isinstance(callback, KeepConfig)]
+        return restore(param_space=kept[0].config) if kept else tuner
     except (ValueError, OSError, RuntimeError) as error:
         raise CommandError(f"--resume: the experiment in {path} cannot be resumed: {one_line(str(error))}") from error
 

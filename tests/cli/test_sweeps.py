@@ -1,5 +1,6 @@
 """Sweeps as a user starts, interrupts and reads them."""
 
+import enum
 import json
 import shlex
 import signal
@@ -19,7 +20,8 @@ from rllib_mamba.tuning import KeepSchedulerState
 
 TINY = ["-c", "train_batch_size_per_learner=128", "-c", "minibatch_size=64", "-c", "num_epochs=1"]
 PPO = ["train", "--algo", "PPO", "--env", "CartPole-v1", "--num-env-runners", "0", *TINY]
-ITERATIONS = 5
+ITERATIONS = 4
+TRIALS = 4
 
 
 def iterations(trial: Path) -> list[int]:
@@ -43,7 +45,7 @@ def test_a_sweep_is_interrupted_and_resumed(
         "-c",
         "num_cpus_for_main_process=2",
         "--num-samples",
-        3,
+        TRIALS,
         "--search",
         "optuna",
     ]
@@ -68,21 +70,26 @@ def test_a_sweep_is_interrupted_and_resumed(
     assert resumed.code == 0, resumed.error
     after = trials(tmp_path)
     assert (tmp_path / "default" / finished / "result.json").read_bytes() == written
-    # It went on from the checkpoint that Ctrl-C left, and then came the trial that was still to come.
+    # It went on from the checkpoint that Ctrl-C left, and then came those that were still to come, of which the search
+    # algorithm had not even begun the last.
     assert after[unfinished] == list(range(1, ITERATIONS + 1))
-    assert len(after) == 3
+    assert len(after) == TRIALS
     assert all(len(done) == ITERATIONS for done in after.values())
     table = resumed.out[
-        resumed.out.index("3 trials, by their best env_runners/episode_return_mean (max):") :
+        resumed.out.index(f"{TRIALS} trials, by their best env_runners/episode_return_mean (max):") :
     ].splitlines()
     assert table[1].split()[:4] == ["trial", "lr", "best", "episode_return_mean"]
-    returns = [float(line.split()[2]) for line in table[2:5]]
+    returns = [float(line.split()[2]) for line in table[2 : 2 + TRIALS]]
     assert returns == sorted(returns, reverse=True)
-    assert [line.split()[-1] for line in table[2:5]] == ["ended"] * 3
+    assert [line.split()[-1] for line in table[2 : 2 + TRIALS]] == ["ended"] * TRIALS
     assert sum("rllib evaluate" in line for line in table) == 1
 
 
 # ---------------------------------------------------------------------- the table
+
+
+class Kind(enum.StrEnum):
+    RED = "red"
 
 
 def outcome(name: str, score: float | None, config: dict[str, Any], **result: Any) -> TrialOutcome:
@@ -97,6 +104,11 @@ def test_the_table_has_what_differs_and_the_best_first() -> None:
         outcome("three", 3.5, {**common, "lr": [[0, 1e-3], [9, 0.0]], "loss_scales": {"reward": 2}}, done=True),
     ]
     assert differing_settings([one.config for one in outcomes]) == ["lr", "loss_scales.reward"]
+    # Where only some have been written as JSON and read again.
+    kinds = (Kind.RED, "red", "red")
+    again = [{**one.config, "policies": (None, None), "kind": text} for one, text in zip(outcomes, kinds, strict=True)]
+    again[1]["policies"] = [None, None]
+    assert differing_settings(again) == ["lr", "loss_scales.reward"]
     title, header, *rows = sweep_table(outcomes, "env_runners/won", "max")
     assert title == "3 trials, by their best env_runners/won (max):"
     assert " ".join(header.split()) == "trial lr loss_scales.reward best won at env steps iterations state"
