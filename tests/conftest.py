@@ -4,6 +4,8 @@ from collections.abc import Iterator
 # One thread in every process: sums in float32 depend on their number, and the machine's cores are shared by the
 # processes of a cluster. Set before torch is imported.
 os.environ["OMP_NUM_THREADS"] = "1"
+# RLlib imports jax in every process just in case.
+os.environ["RLLIB_TEST_NO_JAX_IMPORT"] = "1"
 
 import pytest
 import ray

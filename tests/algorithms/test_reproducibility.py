@@ -1,7 +1,7 @@
 """A fixed seed gives the same run twice."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,22 +33,40 @@ def run(algorithm: MAMBA, iterations: int = ITERATIONS) -> dict[str, Any]:
     return numbers | weights(algorithm)
 
 
+def check_complete(numbers: dict[str, Any]) -> None:
+    assert f"{ITERATIONS - 1}/team/total_loss" in numbers
+    assert np.isfinite(numbers[f"{ITERATIONS - 1}/return"])
+
+
 def with_runners(num_env_runners: int, seed: int = 3) -> MAMBAConfig:
     config = symbol_game(update_every=50)
     return config.env_runners(num_env_runners=num_env_runners, num_envs_per_env_runner=2).debugging(seed=seed)
 
 
-@pytest.mark.parametrize("num_env_runners", [0, 2])
-def test_the_same_seed_gives_the_same_run(num_env_runners: int, build: Callable) -> None:
-    first = run(build(with_runners(num_env_runners)))
-    assert f"{ITERATIONS - 1}/team/total_loss" in first
-    assert np.isfinite(first[f"{ITERATIONS - 1}/return"])
-    assert_same(run(build(with_runners(num_env_runners))), first)
-    if num_env_runners == 0:
-        other = run(build(with_runners(num_env_runners, seed=4)))
-        assert_different(other, first)
-        assert other[f"{ITERATIONS - 1}/team/total_loss"] != first[f"{ITERATIONS - 1}/team/total_loss"]
-        assert not np.array_equal(other["collected/obs"], first["collected/obs"])
+@pytest.fixture(scope="module")
+def with_two_runners(ray_cluster: None) -> Iterator[tuple[MAMBA, dict[str, Any]]]:
+    """A run with two env runners in processes of their own, and everything that it gave."""
+    algorithm = with_runners(2).build_algo()
+    yield algorithm, run(algorithm)
+    algorithm.stop()
+
+
+def test_the_same_seed_gives_the_same_run(build: Callable) -> None:
+    first = run(build(with_runners(0)))
+    check_complete(first)
+    assert_same(run(build(with_runners(0))), first)
+    other = run(build(with_runners(0, seed=4)))
+    assert_different(other, first)
+    assert other[f"{ITERATIONS - 1}/team/total_loss"] != first[f"{ITERATIONS - 1}/team/total_loss"]
+    assert not np.array_equal(other["collected/obs"], first["collected/obs"])
+
+
+def test_the_same_seed_gives_the_same_run_with_two_env_runners(
+    with_two_runners: tuple[MAMBA, dict[str, Any]], build: Callable
+) -> None:
+    _, first = with_two_runners
+    check_complete(first)
+    assert_same(run(build(with_runners(2))), first)
 
 
 def test_another_process_gives_the_same_run(killed_run: Path, build: Callable) -> None:
@@ -60,14 +78,16 @@ def test_another_process_gives_the_same_run(killed_run: Path, build: Callable) -
         assert numbers[f"{ITERATIONS - 1}/{name}"] == value, name
 
 
-def test_env_runners_that_answer_late_act_with_the_newest_weights(build: Callable) -> None:
-    # One step of collecting to an iteration.
-    algorithm = build(with_runners(2).reporting(min_sample_timesteps_per_iteration=1))
+def test_env_runners_that_answer_late_act_with_the_newest_weights(
+    with_two_runners: tuple[MAMBA, dict[str, Any]],
+) -> None:
+    algorithm, _ = with_two_runners
+    # Single steps: their experience is collected at once, not in several turns.
     while not (algorithm.update_schedule.cycles_done and algorithm.update_schedule.cycles_due):
-        algorithm.train()
+        algorithm.training_step()
     # As a busy machine does: they have not answered yet when the next weights are due.
     algorithm.env_runner_group.foreach_env_runner_async(lambda env_runner: time.sleep(1), tag="set_state")
-    algorithm.train()
+    algorithm.training_step()
     wanted = weights(algorithm)
     for acting in acting_weights(algorithm):
         assert acting
