@@ -18,16 +18,18 @@ config = (
     .env_runners(num_envs_per_env_runner=8)
     .training(
         gamma=0.97,
-        horizon=15,
+        horizon=7,
         loss_scales={"reconstruction": 5.0},
         world_model_updates=40,
-        agent_updates=4,
+        agent_updates=8,
         num_epochs=3,
         update_every=100,
         min_steps_before_learning=500,
-        actor_lr=[[0, 1e-3], [20_000, 5e-4], [50_000, 1e-4]],
+        agent_reset_steps=[5_000, 10_000, 17_500, 27_500, 37_500],
+        world_model_lr=[[0, 1e-3], [20_000, 1e-3], [45_000, 1e-4]],
+        actor_lr=[[0, 1e-3], [37_500, 1e-3], [50_000, 2e-4]],
         critic_lr=1e-3,
-        entropy_coeff=[[0, 0.03], [20_000, 0.01], [50_000, 0.003]],
+        entropy_coeff=[[0, 0.05], [30_000, 0.03], [50_000, 0.01]],
     )
     .reporting(metrics_num_episodes_for_smoothing=50, min_sample_timesteps_per_iteration=100)
     .debugging(seed=0)
