@@ -6,6 +6,8 @@ from collections.abc import Iterator
 os.environ["OMP_NUM_THREADS"] = "1"
 # RLlib imports jax in every process just in case.
 os.environ["RLLIB_TEST_NO_JAX_IMPORT"] = "1"
+# What is compiled here runs for a moment; compiling it well takes longer.
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 
 import pytest
 import ray
