@@ -14,8 +14,12 @@ _MISSING = "-"
 
 
 def differing_settings(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Returns the settings that are not the same in all, their levels joined by dots."""
-    flat = [{name.replace("/", "."): value for name, value in flatten(config).items()} for config in configs]
+    """Returns the settings that are not the same in all that are known, their levels joined by dots.
+
+    The settings of a trial without results are not known, and empty.
+    """
+    known = [config for config in configs if config]
+    flat = [{name.replace("/", "."): value for name, value in flatten(config).items()} for config in known]
     names = dict.fromkeys(name for one in flat for name in one if not name.startswith("_") and _is_plain(one[name]))
     return [name for name in names if len({repr(_comparable(one.get(name))) for one in flat}) > 1]
 
@@ -53,7 +57,7 @@ def _row(outcome: TrialOutcome, settings: Sequence[str]) -> list[str]:
     counts = (outcome.score_step, result.get(ENV_STEPS, result.get(f"env_runners/{ENV_STEPS}")), result.get(ITERATION))
     return [
         outcome.trial_id,
-        *(_shown(flat.get(name)) for name in settings),
+        *(_shown(flat.get(name)) if flat else _MISSING for name in settings),
         _MISSING if outcome.score is None else f"{outcome.score:.4g}",
         *(_MISSING if count is None else f"{int(count):,}" for count in counts),
         state,

@@ -62,6 +62,7 @@ def test_a_sweep_is_interrupted_and_resumed(
     [finished] = [name for name, done in before.items() if len(done) == ITERATIONS]
     # It is given the iteration that it has begun.
     [unfinished] = [name for name, done in before.items() if done == [1, 2, 3]]
+    assert any(line.split()[:3] == ["trial", "lr", "best"] for line in interrupted.out.splitlines())
     [resume] = [line for line in interrupted.out.splitlines() if "go on with" in line]
     written = (tmp_path / "default" / finished / "result.json").read_bytes()
 
@@ -117,6 +118,14 @@ def test_the_table_has_what_differs_and_the_best_first() -> None:
     assert rows[1].split() == ["one", "0.001", "1", "1", "-", "-", "7", "ended"]
     assert rows[2].split()[-1] == "unfinished"
     assert [one.name for one in ranked(outcomes, "min")] == ["one", "three", "two"]
+
+
+def test_a_trial_without_results_has_settings_that_nobody_knows() -> None:
+    outcomes = [outcome("one", 1.0, {"gamma": 0.9, "lr": 1e-3}), outcome("new", None, {})]
+    outcomes.append(outcome("two", 2.0, {"gamma": 0.9, "lr": 1e-4}))
+    _, header, *rows = sweep_table(outcomes, "env_runners/won", "max")
+    assert " ".join(header.split()) == "trial lr best won at env steps iterations state"
+    assert rows[2].split() == ["new", "-", "-", "-", "-", "-", "unfinished"]
 
 
 def test_repeats_with_several_seeds_are_no_sweep() -> None:
