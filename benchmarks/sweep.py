@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 NAME = "sweep_smax_3m"
-WON = "won"
+#: What trials are compared by. A battle won comes to 2; before any is won, the share of health that the enemies lost.
+RETURN = "episode_return_mean"
+BEST_RETURN = 2.0
 
 #: Those of tuned_examples/mamba/smax_3m.py where the sweep searches nothing.
 SETTINGS: dict[str, Any] = {
@@ -43,16 +45,16 @@ SEARCHED = {
 
 @dataclass(frozen=True)
 class Trial:
-    """What a trial searched, and how often it had won of the last episodes, by env steps."""
+    """What a trial searched, and its mean return of the last episodes, by env steps."""
 
     settings: dict[str, float]
     env_steps: list[int]
-    won: list[float]
+    returns: list[float]
 
     @property
     def final(self) -> float:
-        """The win rate when it ended."""
-        return self.won[-1]
+        """The mean return when it ended."""
+        return self.returns[-1]
 
 
 def run(results: Path, trials: int, env_steps: int, seed: int) -> int:
@@ -70,29 +72,30 @@ def run(results: Path, trials: int, env_steps: int, seed: int) -> int:
 
 
 def read(folder: Path) -> list[Trial]:
-    """The trials of an experiment that have a win rate, the best at their end first."""
+    """The trials of an experiment that have a return, the best at their end first."""
     trials = []
     for file in folder.glob("*/result.json"):
         # The last line may be half written while a trial runs.
         lines = [line for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]
         curve = [
-            (row["num_env_steps_sampled_lifetime"], metrics[WON])
+            (row["num_env_steps_sampled_lifetime"], metrics[RETURN])
             for row in map(json.loads, lines)
-            if WON in (metrics := row.get("env_runners", {}).get("episode_metrics", {}))
+            if RETURN in (metrics := row.get("env_runners", {}))
         ]
         if curve:
             config = json.loads((file.parent / "params.json").read_text())
             settings = {name: float(config[name]) for name in SEARCHED}
-            trials.append(Trial(settings, [int(steps) for steps, _ in curve], [won for _, won in curve]))
+            trials.append(Trial(settings, [int(steps) for steps, _ in curve], [value for _, value in curve]))
     return sorted(trials, key=lambda trial: -trial.final)
 
 
 def draw(trials: list[Trial], picture: Path) -> None:
-    """Draws learning curves, and the win rate at the end against every setting that was searched."""
+    """Draws learning curves, and the return at the end against every setting that was searched."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import NullFormatter
 
     figure, axes = plt.subplot_mosaic(
         [["curves", *list(SEARCHED)[:2]], ["curves", *list(SEARCHED)[2:]]],
@@ -104,18 +107,25 @@ def draw(trials: list[Trial], picture: Path) -> None:
     colours = plt.get_cmap("cividis")
     for trial in reversed(trials):
         colour = colours(1 - trial.env_steps[-1] / longest)
-        axes["curves"].plot(trial.env_steps, trial.won, color=colour, linewidth=1.5)
+        axes["curves"].plot(trial.env_steps, trial.returns, color=colour, linewidth=1.5)
         axes["curves"].plot(trial.env_steps[-1], trial.final, "o", color=colour)
         for name in SEARCHED:
             axes[name].plot(trial.settings[name], trial.final, "o", color=colour, markersize=7)
     axes["curves"].set(
-        xlabel="env steps", ylabel="win rate of the last 50 training episodes", ylim=(0, 1), xlim=(0, None)
+        xlabel="env steps",
+        ylabel="mean return of the last 50 training episodes (2: all won)",
+        ylim=(0, BEST_RETURN),
+        xlim=(0, None),
     )
-    axes["curves"].set_title(f"{len(trials)} trials; dots: stopped by successive halving, or at the end", fontsize=10)
-    for name, (_, logarithmic) in SEARCHED.items():
-        axes[name].set(
-            xlabel=name, ylabel="win rate at its end", ylim=(0, 1), xscale="log" if logarithmic else "linear"
-        )
+    axes["curves"].set_title(f"{len(trials)} trials; dots: how far each came", fontsize=10)
+    for name, (words, logarithmic) in SEARCHED.items():
+        axes[name].set(xlabel=name, ylabel="return at its end", ylim=(0, BEST_RETURN))
+        values = [float(value) for value in words.partition(":")[2].split(",")]
+        if logarithmic:
+            axes[name].set(xscale="log", xlim=values)
+            axes[name].xaxis.set_minor_formatter(NullFormatter())
+        else:
+            axes[name].set_xticks(values)
     figure.suptitle("MAMBA on SMAX 3m; the darker, the longer a trial ran")
     picture.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(picture, dpi=110)
