@@ -9,6 +9,9 @@ from typing import Any, ClassVar, Self
 
 import gymnasium as gym
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
+from ray.rllib.connectors.connector_pipeline_v2 import ConnectorPipelineV2
+from ray.rllib.connectors.env_to_module import EnvToModulePipeline
+from ray.rllib.connectors.module_to_env import ModuleToEnvPipeline
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.env.env_context import EnvContext
@@ -19,6 +22,7 @@ from ray.rllib.utils.annotations import override
 from rllib_mamba.curriculum import CURRICULUM_KEY, Curriculum, CurriculumCallback, check_tasks
 from rllib_mamba.registry import make_environment
 from rllib_mamba.teams import TEAM_SETUP_KEY, ConfiguredTeamEnv, TeamSetup, form_teams
+from rllib_mamba.teams.connectors import ModulesToTeams, TeamsToModules
 from rllib_mamba.teams.env_runner import RaiseDataErrorsCallback, TeamEnvRunner
 from rllib_mamba.teams.metrics import TeamMetricsCallback
 from rllib_mamba.teams.spaces import agent_spaces as check_agent_spaces
@@ -108,6 +112,32 @@ class TeamAlgorithmConfig(AlgorithmConfig):
             given = callbacks_class if isinstance(callbacks_class, list | tuple) else [callbacks_class]
             kwargs["callbacks_class"] = [*self.own_callbacks, *(c for c in given if c not in self.own_callbacks)]
         return super().callbacks(**kwargs)
+
+    @override(AlgorithmConfig)
+    def build_env_to_module_connector(self, env: Any = None, spaces: Any = None, device: Any = None) -> Any:
+        """RLlib's pipeline, made shorter where the user puts nothing into it."""
+        pipeline = super().build_env_to_module_connector(env=env, spaces=spaces, device=device)
+        if not self._has_plain_connectors:
+            return pipeline
+        return EnvToModulePipeline(**_spaces_of(pipeline), connectors=[TeamsToModules(device=device)])
+
+    @override(AlgorithmConfig)
+    def build_module_to_env_connector(self, env: Any = None, spaces: Any = None) -> Any:
+        """RLlib's pipeline, made shorter where the user puts nothing into it."""
+        pipeline = super().build_module_to_env_connector(env=env, spaces=spaces)
+        if not self._has_plain_connectors:
+            return pipeline
+        return ModuleToEnvPipeline(**_spaces_of(pipeline), connectors=[ModulesToTeams()])
+
+    @property
+    def _has_plain_connectors(self) -> bool:
+        return (
+            self.env is ConfiguredTeamEnv
+            and self._env_to_module_connector is None
+            and self._module_to_env_connector is None
+            and self.add_default_connectors_to_env_to_module_pipeline
+            and self.add_default_connectors_to_module_to_env_pipeline
+        )
 
     def _set_given(self, arguments: Mapping[str, Any]) -> Self:
         """Sets those options of a `training` method that were given, from its `locals()`."""
@@ -282,3 +312,10 @@ class TeamAlgorithmConfig(AlgorithmConfig):
             complete = copy.copy(spec)
             complete.rl_module_specs = {**spec.rl_module_specs, **missing}
             self._rl_module_spec: Any = complete
+
+
+def _spaces_of(pipeline: ConnectorPipelineV2) -> dict[str, Any]:
+    return {
+        "input_observation_space": pipeline.input_observation_space,
+        "input_action_space": pipeline.input_action_space,
+    }

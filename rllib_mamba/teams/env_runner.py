@@ -13,6 +13,7 @@ from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from ray.rllib.utils.debug import update_global_seed_if_necessary
+from torch import nn
 
 from rllib_mamba.teams.errors import EnvironmentDataError
 from rllib_mamba.teams.vector import TwoPhaseVectorEnv
@@ -64,6 +65,12 @@ class TeamEnvRunner(MultiAgentEnvRunner):
             raise failure
         super().make_env()
         self.env = TwoPhaseVectorEnv(self.env)
+
+    def make_module(self) -> None:
+        """As in RLlib, but in evaluation mode from the start, which RLlib would set and undo at every step."""
+        super().make_module()
+        if self.module is not None:
+            self.module.foreach_module(lambda _, module: module.eval() if isinstance(module, nn.Module) else module)
 
     def set_state(self, state: dict[str, Any]) -> None:
         """As in RLlib, but one that joins a run in its course does not begin with the run's first episodes."""

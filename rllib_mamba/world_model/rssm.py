@@ -65,8 +65,8 @@ class RSSM(nn.Module):
         """h (..., N, D) after one-hot actions (..., N, A) in `state`; `hear` (..., N, N) as in `AgentAttention`."""
         if isinstance(state, IndexedFeatures):
             return self._recur(self._message_of_indexed(state, action), state.deterministic, hear)
-        action_weight, stochastic_weight = self._message_weights()
-        return self._transition(state, linear(action, action_weight, self.message.bias), stochastic_weight, hear)
+        message = self.message(torch.cat([action, state.stochastic], -1), relu=True)
+        return self._recur(message, state.deterministic, hear)
 
     def prior_logits(self, deterministic: Tensor) -> Tensor:
         """Logits (..., N, S) of z given h (..., N, D)."""
@@ -74,9 +74,8 @@ class RSSM(nn.Module):
 
     def posterior_logits(self, deterministic: Tensor, embedding: Tensor) -> Tensor:
         """Logits (..., N, S) of z given h (..., N, D) and the embedded observation (..., N, H)."""
-        deterministic_weight, embedding_weight = self._posterior_weights()
-        embedding_part = linear(embedding, embedding_weight, self.posterior_hidden.bias)
-        return self._posterior_logits(deterministic, embedding_part, deterministic_weight)
+        hidden = self.posterior_hidden(torch.cat([deterministic, embedding], -1), relu=True)
+        return full_precision(self.posterior_output(hidden))
 
     def sample(self, logits: Tensor, sampler: Sampler) -> Tensor:
         """z (..., S): one-hots drawn from the logits (..., S), with straight-through gradient."""

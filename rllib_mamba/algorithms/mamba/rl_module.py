@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any
+from typing import Any, Self
 
 import gymnasium as gym
 import numpy as np
@@ -49,6 +49,12 @@ class MAMBARLModule(TorchRLModule, InferenceOnlyAPI):
     def get_non_inference_attributes(self) -> list[str]:
         """What training needs and acting does not."""
         return ["critic", "target_critic"]
+
+    @override(TorchRLModule)
+    def train(self, mode: bool = True) -> Self:
+        """As torch's, but where the mode is that already it is not set again, layer by layer: RLlib does so at every
+        step."""
+        return self if self.training is mode else super().train(mode)
 
     @override(RLModule)
     def get_initial_state(self) -> dict[str, np.ndarray]:
