@@ -13,7 +13,7 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 
-from rllib_mamba import MAMBAConfig, MAPPOConfig
+from rllib_mamba import MAMBAConfig, MAPPOConfig, QMIXConfig
 from rllib_mamba.teams.connectors import TeamsToModules
 
 ENVS, STEPS, SAMPLES = 3, 7, 3
@@ -67,6 +67,7 @@ def against_an_opponent(config: Any) -> Any:
 CONFIGS = {
     "MAMBA": lambda: MAMBAConfig().environment("symbol_game").preset("debug"),
     "MAPPO": lambda: MAPPOConfig().environment("symbol_game").preset("debug"),
+    "QMIX": lambda: QMIXConfig().environment("symbol_game").preset("debug"),
     "opponent": lambda: against_an_opponent(MAMBAConfig().environment("symbol_game").preset("debug")),
 }
 
