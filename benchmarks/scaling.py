@@ -30,6 +30,7 @@ BASE = Sizes(
     agents=8, observation=30, actions=9, action_masks=True, sequence=12, batch=16, horizon=6, epochs=1, minibatch=256
 )
 GROWTH = {"agents": (2, 8, 32, 128), "sequence": (12, 24, 48), "batch": (16, 32, 64)}
+LABELS = {"agents": "agents", "sequence": "steps of a sequence", "batch": "sequences of a batch"}
 PARTS = {"world model": ("world_model", "total"), "imagination": ("agent", "imagination"), "agent": ("agent", "total")}
 ENVIRONMENTS = 8
 
@@ -115,7 +116,10 @@ def draw(results: dict[str, list[dict[str, Any]]], path: Path) -> None:
                 values = [found["value"] for found in points]
                 per_item = [found["seconds"][part][1] / found["value"] for found in points]
                 panel.plot(values, [cost / per_item[-1] for cost in per_item], marker="o", label=part)
-            panel.set(xscale="log", xlabel=along, ylabel=f"cost by {along}, the last one 1", ylim=(0, None))
+            values = sorted({found["value"] for found in results["costs"] if found["along"] == along})
+            panel.set_xscale("log", base=2)
+            panel.set_xticks(values, [str(value) for value in values])
+            panel.set(xlabel=LABELS[along], ylabel="cost of each, the last point 1", ylim=(0, None))
         axes[0].legend()
         rows = results["replay"]
         axes[-1].plot([point["added"] for point in rows], [point["bytes"] / 1e6 for point in rows], marker="o")
