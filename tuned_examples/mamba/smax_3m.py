@@ -1,8 +1,8 @@
 """MAMBA on SMAX's 3m, three marines against three, on an ordinary computer.
 
 Battles last about 15 steps, and all of them count (gamma). The world model gets many updates, weighs what it observes
-higher, because positions and distances are small numbers, and ends with small steps. Imagination is short, and actor and
-critic begin anew as the world model gets better: what they learned from a poor one they do not unlearn.
+higher, because positions and distances are small numbers, and ends with small steps. Imagination is short; actor and
+critic begin anew as the world model gets better, since what they learned from a poor one they do not unlearn.
 
 Budget: 20,000 env steps on two processor cores. What it reaches, and in what time, is in `docs/benchmarks.md`.
 
