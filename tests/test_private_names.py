@@ -22,12 +22,16 @@ USED = [
     ("ray.rllib.algorithms.algorithm_config", "self._rl_module_spec", "algorithms/team_config.py"),
     ("ray.rllib.algorithms.algorithm_config", "self._is_frozen =", "algorithms/team_config.py"),
     ("ray.rllib.algorithms.algorithm_config", "self._env_to_module_connector =", "cli/environments.py"),
+    ("ray.rllib.algorithms.algorithm_config", "self._module_to_env_connector =", "algorithms/team_config.py"),
     ("ray.data._internal.cluster_autoscaler.util", "def is_autoscaling_enabled", "algorithms/resources.py"),
     ("ray.tune.schedulers.pbt", "def _get_new_config", "tuning/population.py"),
+    ("ray.tune.schedulers.pbt", "def _exploit", "tuning/population.py"),
     ("ray.tune.schedulers.pbt", "self._hyperparam_mutations =", "tuning/population.py"),
     ("ray.tune.execution.tune_controller", "_FutureTrainingResult", "tuning/scheduler_state.py"),
     ("ray.tune.schedulers.hyperband", "self._hyperbands =", "tuning/scheduler_state.py"),
     ("ray.tune.schedulers.hyperband", "self._live_trials =", "tuning/scheduler_state.py"),
+    ("ray.tune.tuner", "self._local_tuner =", "cli/tune_run.py"),
+    ("ray.tune.impl.tuner_internal", "def get_run_config", "cli/tune_run.py"),
     ("ray._private.worker", "_worker_logs_enabled", "cli/cluster.py"),
 ]
 
