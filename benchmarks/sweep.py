@@ -22,10 +22,10 @@ BEST_RETURN = 2.0
 #: Those of tuned_examples/mamba/smax_3m.py where the sweep searches nothing.
 SETTINGS: dict[str, Any] = {
     "num_envs_per_env_runner": 8,
-    "horizon": 15,
+    "horizon": 7,
     "loss_scales": {"reconstruction": 5.0},
     "world_model_updates": 40,
-    "agent_updates": 4,
+    "agent_updates": 8,
     "num_epochs": 3,
     "update_every": 100,
     "min_steps_before_learning": 500,
