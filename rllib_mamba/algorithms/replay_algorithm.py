@@ -55,7 +55,7 @@ class ReplayTeamAlgorithm(TeamAlgorithm, abc.ABC):
 
     replay_buffers: Mapping[str, Any]
     update_schedule: UpdateSchedule
-    #: Updates of each kind since the run began, whatever their number per cycle has been.
+    #: Updates of each kind (and resets) since the run began, whatever their number per cycle has been.
     num_updates: Counter[str]
 
     @abc.abstractmethod

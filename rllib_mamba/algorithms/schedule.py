@@ -28,6 +28,8 @@ class UpdateSchedule:
     min_episodes_before_learning: int = 0
     env_steps: int = field(default=0, init=False)
     cycles_done: int = field(default=0, init=False)
+    #: Env steps collected when the last cycle was done.
+    env_steps_at_last_cycle: int = field(default=0, init=False)
     _waiting_steps: int = field(default=0, init=False)
     _waiting_episodes: int = field(default=0, init=False)
     #: Experience that no cycle has been made for yet.
@@ -65,6 +67,7 @@ class UpdateSchedule:
         else:
             self._unused_steps, self._unused_episodes = self._unused_steps - used, 0
         self.cycles_done += 1
+        self.env_steps_at_last_cycle = self.env_steps
 
     def experience_lost(self) -> None:
         """The replay is empty again: waits for as much as at first, and does not make up for it later."""

@@ -119,9 +119,7 @@ class MAMBAConfig(TeamAlgorithmConfig):
         self.world_model_updates = 20  # Per cycle; at least 0.
         self.agent_updates = 2  # Per cycle; at least 0.
         self.min_steps_before_learning = 1_000  # Env steps collected before the first cycle; at least 0.
-        self.agent_reset_steps: Sequence[
-            int
-        ] = ()  # Env steps, rising, at which actor and critic begin anew (Nikishin et al. 2022, arXiv 2205.07802).
+        self.agent_reset_steps: Sequence[int] = ()  # Actor and critic begin anew at these env steps, which rise.
         self.agent_updates_after_reset = 50  # At once after each of them, beside the cycle's own; at least 0.
 
         # Speed.

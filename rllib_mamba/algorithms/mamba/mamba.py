@@ -63,11 +63,11 @@ class MAMBA(ReplayTeamAlgorithm):
 
     def _reset_agents_if_due(self) -> int:
         """Lets actors and critics begin anew if it is time to; returns the agent updates to add for it."""
-        due = sum(step <= self.update_schedule.env_steps for step in self.config.agent_reset_steps)
-        if due <= self.num_updates[_AGENT_RESET]:
+        before, now = self.update_schedule.env_steps_at_last_cycle, self.update_schedule.env_steps
+        if not any(before < step <= now for step in self.config.agent_reset_steps):
             return 0
         self.learner_group.foreach_learner(MAMBALearner.reset_agents)
-        self.num_updates[_AGENT_RESET] = due
+        self.num_updates[_AGENT_RESET] += 1
         return self.config.agent_updates_after_reset
 
     @override(ReplayTeamAlgorithm)
