@@ -104,25 +104,29 @@ def draw(results: dict[str, list[dict[str, Any]]], path: Path) -> None:
     """Writes the picture: a panel for each size that grows, and one for replay."""
     import matplotlib.pyplot as plt
 
-    from rllib_mamba.reports.style import SETTINGS
+    from rllib_mamba.reports.style import GREY, MARKERS, SETTINGS, colours
 
+    drawn = (*PARTS, "env step")
+    palette, markers = colours(drawn), dict(zip(drawn, MARKERS, strict=False))
     with plt.rc_context(SETTINGS):
         figure, axes = plt.subplots(1, len(GROWTH) + 1, figsize=(13, 3), layout="constrained")
         for panel, along in zip(axes, GROWTH, strict=False):
-            for part in (*PARTS, "env step"):
+            for part in drawn:
                 points = [f for f in results["costs"] if f["along"] == along and part in f["seconds"]]
                 if not points:
                     continue
                 values = [found["value"] for found in points]
                 per_item = [found["seconds"][part][1] / found["value"] for found in points]
-                panel.plot(values, [cost / per_item[-1] for cost in per_item], marker="o", label=part)
+                relative = [cost / per_item[-1] for cost in per_item]
+                panel.plot(values, relative, color=palette[part], marker=markers[part], label=part)
             values = sorted({found["value"] for found in results["costs"] if found["along"] == along})
             panel.set_xscale("log", base=2)
             panel.set_xticks(values, [str(value) for value in values])
-            panel.set(xlabel=LABELS[along], ylabel="cost of each, the last point 1", ylim=(0, None))
+            panel.set(xlabel=LABELS[along], ylabel="time for each (rightmost: 1)", ylim=(0, None))
         axes[0].legend()
         rows = results["replay"]
-        axes[-1].plot([point["added"] for point in rows], [point["bytes"] / 1e6 for point in rows], marker="o")
+        filled = [point["bytes"] / 1e6 for point in rows]
+        axes[-1].plot([point["added"] for point in rows], filled, color=GREY, marker=MARKERS[0])
         axes[-1].set(xlabel="env steps added", ylabel="MB of replay", ylim=(0, None))
         figure.savefig(path, dpi=120)
         plt.close(figure)
