@@ -1,6 +1,7 @@
 """MAMBA under RLlib: results, the schedule of updates, callbacks, evaluation, env runners."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -180,6 +181,18 @@ def test_actor_and_critic_begin_anew_and_the_world_model_stays(build: Callable) 
     for name, value in weights[-1].items():
         if name.startswith("critic."):
             np.testing.assert_allclose(weights[-1][f"target_{name}"], value, atol=1e-20)
+
+
+def test_a_run_goes_on_with_other_resets_of_which_only_those_to_come_count(tmp_path: Path, build: Callable) -> None:
+    algorithm = build(symbol_game().training(agent_reset_steps=[150, 250]))
+    for _ in range(4):
+        result = algorithm.train()
+    assert result["learners"]["num_agent_resets_lifetime"] == 2
+    restored = build(symbol_game().training(agent_reset_steps=[120, 450]))
+    restored.restore_from_path(algorithm.save_to_path(tmp_path))
+    resets = [restored.train()["learners"]["num_agent_resets_lifetime"] for _ in range(3)]
+    # 400 env steps were there, then 500.
+    assert resets == [2, 3, 3]
 
 
 class CountsEpisodes(RLlibCallback):
