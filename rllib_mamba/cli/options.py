@@ -124,17 +124,19 @@ class TrainOptions:
         int | None,
         Option(
             min=0,
+            metavar="N",
             help=f"Iterations between checkpoints, 0 for none. {_default(DEFAULT_CHECKPOINT_FREQUENCY)}",
             rich_help_panel=CHECKPOINTS,
         ),
     ] = None
     checkpoint_at_end: Annotated[
-        bool | None, Option(help=f"Write a last checkpoint. {_default('on')}", rich_help_panel=CHECKPOINTS)
+        bool | None, Option(help=f"Write a last checkpoint. {_default('on')}", rich_help_panel=RESULTS)
     ] = None
     keep_checkpoints_num: Annotated[
         int | None,
         Option(
             min=0,
+            metavar="N",
             help=f"Checkpoints kept, 0 for all. {_default(DEFAULT_CHECKPOINTS_KEPT)}",
             rich_help_panel=CHECKPOINTS,
         ),
@@ -142,13 +144,14 @@ class TrainOptions:
     checkpoint_score_attr: Annotated[
         str | None,
         Option(
+            metavar="TEXT",
             help="Metric that decides which checkpoints are kept, `min-` before it for the lowest. "
             + _default("the newest are kept"),
             rich_help_panel=CHECKPOINTS,
         ),
     ] = None
     restore: Annotated[
-        str | None, Option(help="Checkpoint to start a new experiment from.", rich_help_panel=CHECKPOINTS)
+        str | None, Option(metavar="PATH", help="Checkpoint to start a new experiment from.", rich_help_panel=CHECKPOINTS)
     ] = None
     resume: Annotated[
         bool | None,
