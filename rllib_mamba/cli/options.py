@@ -151,7 +151,8 @@ class TrainOptions:
         ),
     ] = None
     restore: Annotated[
-        str | None, Option(metavar="PATH", help="Checkpoint to start a new experiment from.", rich_help_panel=CHECKPOINTS)
+        str | None,
+        Option(metavar="PATH", help="Checkpoint to start a new experiment from.", rich_help_panel=CHECKPOINTS),
     ] = None
     resume: Annotated[
         bool | None,
