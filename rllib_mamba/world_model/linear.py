@@ -73,12 +73,13 @@ def _is_for_onednn(inputs: Tensor) -> bool:
         inputs.dtype is torch.float32
         and inputs.device.type == "cpu"
         and inputs.numel() >= FEWEST_ROWS * inputs.shape[-1] > 0
-        and _has_onednn()
+        and has_onednn()
     )
 
 
 @cache
-def _has_onednn() -> bool:
+def has_onednn() -> bool:
+    """Whether oneDNN's float32 products are there and faster than torch's own."""
     # Decided by the machine, never by a stopwatch: a run that is repeated must take the same way.
     return (
         torch.backends.mkldnn.is_available()
