@@ -11,12 +11,14 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.annotations import override
-from ray.rllib.utils.metrics import LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
+from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 
+from rllib_mamba.algorithms.overlap import OverlappedSampling
 from rllib_mamba.algorithms.schedule import UpdateSchedule
 from rllib_mamba.algorithms.team_algorithm import TeamAlgorithm
 
 REPLAY_RESULTS = "replay_buffer"
+WEIGHTS_STALENESS = "weights_staleness"
 COMPONENT_REPLAY_BUFFER = "replay_buffer"
 COMPONENT_SCHEDULE = "update_schedule"
 COMPONENT_UPDATES = "num_updates"
@@ -51,6 +53,10 @@ class ReplayTeamAlgorithm(TeamAlgorithm, abc.ABC):
     An iteration learns from the replay, hands the new weights to the env runners, and acts with them;
     so the returns of an iteration are those of the policy its losses belong to, and a restored run's
     first updates use exactly the replay that was saved.
+
+    With `overlap_acting` the last `max_weights_staleness` cycles of an iteration are made while the env runners act
+    with the weights from before them. The cycles are the same, and follow the same experience, as without; nothing is
+    under way when an iteration has ended.
     """
 
     replay_buffers: Mapping[str, Any]
@@ -101,16 +107,33 @@ class ReplayTeamAlgorithm(TeamAlgorithm, abc.ABC):
         }
         self.update_schedule = self._make_update_schedule()
         self.num_updates = Counter()
+        self._overlapped_sampling = OverlappedSampling(self.env_runner_group)
 
     @override(Algorithm)
     def training_step(self) -> None:
-        """One iteration: the update cycles that the experience calls for, then new experience."""
-        while self.update_schedule.cycles_due > 0 and self._replay_is_ready():
+        """One iteration: the update cycles that the experience calls for, then new experience; or both at once."""
+        overlap = self.config.overlap_acting
+        self._learn_what_is_due(but=self.config.max_weights_staleness if overlap else 0)
+        self._sync_weights()
+        self._store(self._sample_while_learning() if overlap else self._sample())
+        self._report()
+
+    def _learn_what_is_due(self, but: int = 0) -> None:
+        """The update cycles that the experience calls for, except so many."""
+        while self.update_schedule.cycles_due > but and self._replay_is_ready():
             self._learn()
             self.update_schedule.cycle_done()
-        self._sync_weights()
-        self._collect()
-        self._report()
+
+    def _sample_while_learning(self) -> list[MultiAgentEpisode]:
+        cycles_before = self.update_schedule.cycles_done
+        self._overlapped_sampling.begin()
+        self._learn_what_is_due()
+        with self._timed("env_runner_sample"):
+            episodes, results = self._overlapped_sampling.finish(self.config.sample_timeout_s)
+        self._note_sampled(results)
+        staleness = self.update_schedule.cycles_done - cycles_before
+        self.metrics.log_value((ENV_RUNNER_RESULTS, WEIGHTS_STALENESS), staleness, reduce="max")
+        return episodes
 
     def _update(self, kind: str, **kwargs: Any) -> None:
         """One update of every trained team; `kwargs` go to the learners' `update`."""
@@ -128,8 +151,7 @@ class ReplayTeamAlgorithm(TeamAlgorithm, abc.ABC):
         self.num_updates[kind] += 1
         self.metrics.aggregate(results, key=LEARNER_RESULTS)
 
-    def _collect(self) -> None:
-        episodes = self._sample()
+    def _store(self, episodes: list[MultiAgentEpisode]) -> None:
         with self._timed("replay_add"):
             for team, buffer in self.replay_buffers.items():
                 buffer.add_episodes(episodes, team)

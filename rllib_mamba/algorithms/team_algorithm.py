@@ -94,10 +94,18 @@ class TeamAlgorithm(Algorithm):
                 _uses_new_env_runners=True,
                 _return_metrics=True,
             )
+        self._note_sampled(results)
+        return episodes
+
+    def _note_sampled(self, results: list[Any]) -> None:
+        """Takes the metrics of env runners that have sampled.
+
+        Raises:
+            EnvironmentDataError: An environment gave bad input.
+        """
         # Not at the end of an iteration only: it ends when enough has been sampled.
         raise_data_errors(self.env_runner_group)
         self.metrics.aggregate(results, key=ENV_RUNNER_RESULTS)
-        return episodes
 
     @override(Algorithm)
     def get_policy(self, policy_id: str | None = None) -> Any:

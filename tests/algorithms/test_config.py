@@ -68,6 +68,8 @@ def test_an_unknown_preset_names_the_nearest() -> None:
         ("agent_reset_steps", [2000, 1000], "each above the one before"),
         ("agent_reset_steps", [0], "at least 1"),
         ("agent_updates_after_reset", -1, "at least 0"),
+        ("overlap_acting", 1, "True or False"),
+        ("max_weights_staleness", 0, "at least 1"),
     ],
 )
 def test_a_value_out_of_range_is_named_with_what_was_expected(option: str, value: object, message: str) -> None:

@@ -41,9 +41,11 @@ def check_sequences(buffer: TeamReplayBuffer) -> set[int]:
     return set(process[alive].astype(int).tolist())
 
 
-@pytest.mark.parametrize("num_env_runners", [1, 2])
-def test_training_goes_on_after_an_env_runner_was_killed(num_env_runners: int, tmp_path: Path, build: Callable) -> None:
-    config = fragile(fault="kill", fault_episode=8, marker=str(tmp_path / "killed"))
+@pytest.mark.parametrize(("num_env_runners", "overlap"), [(1, False), (2, False), (2, True)])
+def test_training_goes_on_after_an_env_runner_was_killed(
+    num_env_runners: int, overlap: bool, tmp_path: Path, build: Callable
+) -> None:
+    config = fragile(fault="kill", fault_episode=8, marker=str(tmp_path / "killed")).training(overlap_acting=overlap)
     config.env_runners(num_env_runners=num_env_runners).fault_tolerance(restart_failed_env_runners=True)
     algorithm = build(config)
     first = set(algorithm.env_runner_group.foreach_env_runner(lambda runner: os.getpid(), local_env_runner=False))

@@ -11,6 +11,7 @@ from ray.rllib.utils.annotations import override
 
 from rllib_mamba.algorithms.mamba.presets import PAPER, PRESETS, SIZES
 from rllib_mamba.algorithms.mamba.ranges import check_ranges
+from rllib_mamba.algorithms.overlap import check_overlap
 from rllib_mamba.algorithms.team_config import Schedule, TeamAlgorithmConfig
 from rllib_mamba.teams.metrics import DropModelOutputsCallback
 
@@ -124,6 +125,8 @@ class MAMBAConfig(TeamAlgorithmConfig):
 
         # Speed.
         self.mixed_precision = False  # Matrix products of the updates in bfloat16; weights and losses in float32.
+        self.overlap_acting = False  # Env runners act while updates are made, with the weights from before them.
+        self.max_weights_staleness = 1  # Cycles of updates that those weights may lack; at least 1.
 
         # Replay.
         self.replay_buffer_capacity = 250_000  # Env steps kept per team; at least sequence_length.
@@ -184,6 +187,8 @@ class MAMBAConfig(TeamAlgorithmConfig):
         agent_reset_steps: Sequence[int] = NotProvided,
         agent_updates_after_reset: int = NotProvided,
         mixed_precision: bool = NotProvided,
+        overlap_acting: bool = NotProvided,
+        max_weights_staleness: int = NotProvided,
         replay_buffer_capacity: int = NotProvided,
         replay_observation_dtype: str = NotProvided,
         store_buffer_in_checkpoints: bool = NotProvided,
@@ -254,6 +259,7 @@ class MAMBAConfig(TeamAlgorithmConfig):
                 f"batch_size={self.batch_size} is not a multiple of num_learners={learners}: every learner takes an "
                 "equal share of the sequences. Change one of the two."
             )
+        check_overlap(self)
         if "paper" in self.presets:
             changed = {name: getattr(self, name) for name, value in PAPER.items() if getattr(self, name) != value}
             if changed:

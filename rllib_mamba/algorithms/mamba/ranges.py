@@ -28,6 +28,7 @@ RANGES = Ranges(
         "world_model_updates": 0,
         "agent_updates": 0,
         "min_steps_before_learning": 0,
+        "max_weights_staleness": 1,
         "agent_updates_after_reset": 0,
         "replay_buffer_capacity": 1,
     },
@@ -63,6 +64,7 @@ RANGES = Ranges(
         "weigh_by_continuation",
         "use_target_critic",
         "mixed_precision",
+        "overlap_acting",
         "store_buffer_in_checkpoints",
     ),
     choices={

@@ -8,6 +8,7 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.utils.annotations import override
 
+from rllib_mamba.algorithms.overlap import check_overlap
 from rllib_mamba.algorithms.qmix.exploration import CountEnvStepsCallback
 from rllib_mamba.algorithms.qmix.presets import PRESETS
 from rllib_mamba.algorithms.qmix.ranges import check_ranges
@@ -93,6 +94,10 @@ class QMIXConfig(TeamAlgorithmConfig):
         self.updates_per_cycle = 1  # At least 0.
         self.min_steps_before_learning = 0  # Env steps collected before the first cycle; at least 0.
 
+        # Speed.
+        self.overlap_acting = False  # Env runners act while updates are made, with the weights from before them.
+        self.max_weights_staleness = 1  # Cycles of updates that those weights may lack; at least 1.
+
         # Replay.
         self.replay_buffer_capacity_episodes = 5_000  # Episodes kept per team; at least batch_size.
         self.replay_buffer_capacity_env_steps: int | None = 1_000_000  # Env steps kept per team; None for no limit.
@@ -128,6 +133,8 @@ class QMIXConfig(TeamAlgorithmConfig):
         update_every_unit: UpdateUnit = NotProvided,
         updates_per_cycle: int = NotProvided,
         min_steps_before_learning: int = NotProvided,
+        overlap_acting: bool = NotProvided,
+        max_weights_staleness: int = NotProvided,
         replay_buffer_capacity_episodes: int = NotProvided,
         replay_buffer_capacity_env_steps: int | None = NotProvided,
         replay_observation_dtype: str = NotProvided,
@@ -167,6 +174,7 @@ class QMIXConfig(TeamAlgorithmConfig):
                 f"batch_size={self.batch_size} is not a multiple of num_learners={learners}: every learner takes an "
                 "equal share of the episodes. Change one of the two."
             )
+        check_overlap(self)
         super().check_options()
 
     @override(AlgorithmConfig)

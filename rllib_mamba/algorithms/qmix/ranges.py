@@ -18,6 +18,7 @@ RANGES = Ranges(
         "update_every": 1,
         "updates_per_cycle": 0,
         "min_steps_before_learning": 0,
+        "max_weights_staleness": 1,
         "replay_buffer_capacity_episodes": 1,
     },
     intervals={
@@ -27,7 +28,14 @@ RANGES = Ranges(
     },
     schedules={"lr": POSITIVE, "epsilon": Interval(0.0, 1.0)},
     clips=("grad_clip",),
-    flags=("last_action_input", "agent_id_input", "normalize_state", "double_q", "store_buffer_in_checkpoints"),
+    flags=(
+        "last_action_input",
+        "agent_id_input",
+        "normalize_state",
+        "double_q",
+        "overlap_acting",
+        "store_buffer_in_checkpoints",
+    ),
     choices={
         "mixer": ("qmix", "vdn", None),
         "optimizer_type": ("rmsprop", "adam"),
