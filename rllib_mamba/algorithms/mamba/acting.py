@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from rllib_mamba.algorithms.policy import ActingNetworks
 from rllib_mamba.imagination import Actor
-from rllib_mamba.world_model import LatentState, ModeSampler, RandomSampler, WorldModel, WorldModelConfig, hearing
+from rllib_mamba.imagination.actor_critic import mask_logits
+from rllib_mamba.world_model import ModeSampler, RandomSampler, WorldModel, WorldModelConfig, hearing
+from rllib_mamba.world_model.linear import Linear
+from rllib_mamba.world_model.prepared import PreparedLinear, PreparedOneHots, PreparedPosterior
 
 
 class TeamState(NamedTuple):
@@ -45,6 +47,10 @@ class TeamNetworks(ActingNetworks):
         self.world_model = WorldModel(config)
         self.actor = make_actor(config)
         self.mask_dead_agents = mask_dead_agents
+        self._prepared: _PreparedNetworks | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_prepared": None}
 
     def initial_state(self, batch_shape: tuple[int, ...], num_agents: int) -> TeamState:
         """The state before an episode's first step."""
@@ -57,32 +63,80 @@ class TeamNetworks(ActingNetworks):
             ended=torch.zeros(shape, dtype=torch.int64),
         )
 
+    @torch.no_grad()
     def act(self, observation: dict[str, Tensor], state: TeamState, greedy: bool) -> tuple[Tensor, TeamState]:
         """One step of every agent: encode, one posterior update with the others' messages, sample from the actor.
 
         See `ActingNetworks.act`; greedy takes the most probable latent and action. Source: "Execution" of the
         publication's section 4.
         """
-        world_model, config = self.world_model, self.world_model.config
-        rssm = world_model.rssm
+        if self._prepared is None or not self._prepared.is_current():
+            self._prepared = _PreparedNetworks(self.world_model, self.actor)
+        prepared, config = self._prepared, self.world_model.config
         sampler = ModeSampler() if greedy else RandomSampler()
-        previous = LatentState(
-            stochastic=_one_hot(state.latent, config.num_classes).flatten(-2), deterministic=state.deterministic
+        deterministic, posterior_logits = prepared.posterior(
+            state.latent,
+            state.deterministic,
+            state.previous_action,
+            observation["obs"].float(),
+            self._hear(observation, state.ended.bool()),
         )
-        hear = hearing(
+        grouped = posterior_logits.view(-1, config.num_categoricals, config.num_classes)
+        latent = sampler.index(torch.softmax(grouped, -1))
+        logits = prepared.actor(latent, deterministic)
+        if "action_mask" in observation:
+            logits = mask_logits(logits, observation["action_mask"].flatten(0, 1).bool())
+        action = sampler.index(torch.softmax(logits, -1)).view_as(state.previous_action)
+        following = TeamState(
+            latent=latent.view_as(state.latent),
+            deterministic=deterministic.view_as(state.deterministic),
+            previous_action=action,
+            ended=observation["ended"].long(),
+        )
+        return action, following
+
+    def _hear(self, observation: dict[str, Tensor], ended: Tensor) -> Tensor | None:
+        return hearing(
             observation["comm_mask"].bool() if "comm_mask" in observation else None,
-            state.ended.bool() if self.mask_dead_agents else None,
+            ended if self.mask_dead_agents and ended.any() else None,
         )
-        deterministic = rssm.transition(previous, _one_hot(state.previous_action, config.num_actions), hear)
-        embedding = world_model.encode(observation["obs"].float())
-        posterior = LatentState(rssm.sample(rssm.posterior_logits(deterministic, embedding), sampler), deterministic)
-        mask = observation.get("action_mask")
-        logits = self.actor(posterior.features, None if mask is None else mask.bool())
-        action = sampler.one_hot(functional.softmax(logits, dim=-1)).argmax(dim=-1)
-        latent = posterior.stochastic.unflatten(-1, (config.num_categoricals, config.num_classes)).argmax(dim=-1)
-        return action, TeamState(latent, posterior.deterministic, action, observation["ended"].long())
 
 
-def _one_hot(index: Tensor, num_classes: int) -> Tensor:
-    """One-hot vectors (..., num_classes) float32 of integers; -1 becomes zeros."""
-    return (index.unsqueeze(-1) == torch.arange(num_classes, device=index.device)).float()
+class _PreparedNetworks:
+    """The networks' weights laid out for acting, as long as they stay what they are."""
+
+    def __init__(self, world_model: WorldModel, actor: Actor) -> None:
+        used = (world_model.encoder, world_model.rssm, actor)
+        # By name, because loading may put others in their place.
+        self._places = [
+            (module._parameters, name) for part in used for module in part.modules() for name in module._parameters
+        ]
+        self._seen = self._versions()
+        self.posterior = PreparedPosterior(world_model)
+        self.actor = _PreparedActor(actor, world_model.config)
+
+    def is_current(self) -> bool:
+        """Whether no weight has been changed since."""
+        return self._seen == self._versions()
+
+    def _versions(self) -> list[tuple[int, int]]:
+        parameters = (owned[name] for owned, name in self._places)
+        return [(parameter.data_ptr(), parameter._version) for parameter in parameters if parameter is not None]
+
+
+class _PreparedActor:
+    """`Actor`, which reads class indices (R, C) of z, and h (R, D)."""
+
+    def __init__(self, actor: Actor, config: WorldModelConfig) -> None:
+        first, *others = (layer for layer in actor.layers if isinstance(layer, Linear))
+        of_latent, of_deterministic = first.weight.split([config.stochastic_size, config.deterministic_size], 1)
+        self._of_latent = PreparedOneHots(of_latent, [config.num_classes] * config.num_categoricals)
+        self._of_deterministic = PreparedLinear(of_deterministic, first.bias)
+        self._others = [PreparedLinear.of(layer) for layer in others]
+
+    def __call__(self, latent: Tensor, deterministic: Tensor) -> Tensor:
+        """Logits (R, A)."""
+        hidden = self._of_deterministic.plus(deterministic, self._of_latent(latent))
+        for layer in self._others:
+            hidden = layer(hidden.relu_())
+        return hidden
