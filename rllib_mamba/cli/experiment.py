@@ -133,6 +133,8 @@ def apply_options(experiment: Experiment, options: TrainOptions) -> None:
             getattr(config, method)(**given)
     if options.local_mode:
         config.env_runners(num_env_runners=0).learners(num_learners=0).evaluation(evaluation_num_env_runners=0)
+        if getattr(config, "overlap_acting", False):
+            config.training(overlap_acting=False)
     if options.seed is not None:
         config.debugging(seed=options.seed)
     if options.verbose:

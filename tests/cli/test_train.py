@@ -95,7 +95,8 @@ def test_an_interrupted_experiment_is_saved_and_goes_on(
 
 def test_restore_begins_with_the_counters_of_the_checkpoint(trained: Callable, rllib: Callable, tmp_path: Path) -> None:
     where = ["--local-dir", tmp_path, "--stop-iters", "3", "--local-mode"]
-    continued = rllib(*MAMBA, *where, "--restore", trained("MAMBA"))
+    # All in one process: nothing acts during updates, whatever the configuration says.
+    continued = rllib(*MAMBA, *where, "--config", "overlap_acting=true", "--restore", trained("MAMBA"))
 
     assert continued.code == 0, continued.error
     [only] = results(tmp_path / "default")
