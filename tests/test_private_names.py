@@ -9,6 +9,8 @@ USED = [
     ("ray.tune.registry", "_global_registry", "registry.py"),
     ("ray.rllib.env.multi_agent_env_runner", "self._weights_seq_no =", "algorithms/team_algorithm.py"),
     ("ray.rllib.env.multi_agent_env_runner", "self._needs_initial_reset =", "teams/env_runner.py"),
+    ("ray.rllib.env.multi_agent_env_runner", "samples = self._sample(", "teams/env_runner.py"),
+    ("ray.rllib.env.multi_agent_env_runner", "env_ts += self._increase_sampled_metrics(", "teams/env_runner.py"),
     ("ray.rllib.env.env_runner", "self._seed", "teams/env_runner.py"),
     ("ray.rllib.env.vector.sync_vector_multi_agent_env", "self._infos =", "teams/metrics.py"),
     ("ray.rllib.core.learner.learner", "self._weights_seq_no =", "algorithms/team_learner.py"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -16,7 +16,6 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
-from ray.rllib.utils.torch_utils import convert_to_torch_tensor
 
 _PLACES = "places_of_teams"
 """In the data that both connectors share: for every module the indices of the environments its rows come from."""
@@ -74,13 +73,17 @@ class TeamsToModules(ConnectorV2):
         if not self._stateful[team]:
             return {Columns.OBS: observations}
         return {
-            Columns.OBS: tree.map_structure(lambda values: values.unsqueeze(1), observations),
+            Columns.OBS: _mapped(lambda values: values.unsqueeze(1), observations),
             Columns.STATE_IN: self._batched([_state(module, episode) for episode in episodes]),
         }
 
     def _batched(self, items: list[Any]) -> Any:
-        stacked = tree.map_structure(lambda *parts: np.stack(parts), *items)
-        return convert_to_torch_tensor(stacked, device=self._device)
+        return _mapped(lambda *parts: self._tensor(np.array(parts)), *items)
+
+    def _tensor(self, array: np.ndarray) -> torch.Tensor:
+        # As RLlib, which has modules compute in float32.
+        tensor = torch.from_numpy(array)
+        return tensor.to(self._device, torch.float32 if tensor.is_floating_point() else None)
 
 
 class ModulesToTeams(ConnectorV2):
@@ -117,19 +120,26 @@ class ModulesToTeams(ConnectorV2):
             has_time = Columns.STATE_OUT in outputs
             for column, values in outputs.items():
                 found = columns.setdefault(column, [{} for _ in episodes])
-                arrays = tree.map_structure(_as_numpy, values)
+                arrays = _mapped(_as_numpy, values)
                 if has_time and column != Columns.STATE_OUT:
-                    arrays = tree.map_structure(lambda array: array[:, 0], arrays)
+                    arrays = _mapped(lambda array: array[:, 0], arrays)
                 for row, place in enumerate(places):
-                    found[place][team] = tree.map_structure(lambda array, row=row: array[row], arrays)
+                    found[place][team] = _mapped(lambda array, row=row: array[row], arrays)
         return columns
 
 
 def _state(module: Any, episode: SingleAgentEpisode) -> Any:
     begins = episode.t_started == 0 and len(episode) == 0
     if begins or Columns.STATE_OUT not in episode.extra_model_outputs:
-        return tree.map_structure(_as_numpy, module.get_initial_state())
+        return _mapped(_as_numpy, module.get_initial_state())
     return episode.get_extra_model_outputs(key=Columns.STATE_OUT, indices=-1)
+
+
+def _mapped(function: Callable[..., Any], *items: Any) -> Any:
+    # For dictionaries, which these are, several times as fast.
+    if type(items[0]) is dict:
+        return {key: _mapped(function, *(item[key] for item in items)) for key in items[0]}
+    return tree.map_structure(function, *items)
 
 
 def _as_numpy(values: Any) -> np.ndarray:

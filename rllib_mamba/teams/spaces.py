@@ -47,7 +47,7 @@ class AgentSpaces:
         self._key: str | None = None
         self.space: Any = self._without_masks(observation_space)
         _check_observation_space(agent, self.space, observation_space)
-        self._is_box = isinstance(self.space, gym.spaces.Box)
+        self._box_shape = self.space.shape if isinstance(self.space, gym.spaces.Box) else None
         self.observation_size = int(utils.flatdim(self.space))
 
     def _without_masks(self, space: gym.Space | None) -> Any:
@@ -71,9 +71,9 @@ class AgentSpaces:
         try:
             if self._key is not None:
                 observation = observation[self._key]
-            if self._is_box:
+            if self._box_shape is not None:
                 array = np.asarray(observation)
-                if array.shape != self.space.shape:
+                if array.shape != self._box_shape:
                     raise ValueError(f"its shape is {array.shape}")
                 return array if array.ndim == 1 else array.reshape(-1)
             flat = np.asarray(utils.flatten(self.space, observation))

@@ -94,7 +94,7 @@ class Team:
         self._alive = [0] * self.size
         self._observations = np.zeros((self.size, self.observation_size), np.float32)
         self._rewards = [0.0] * self.size
-        self._action_masks: list[tuple[int, Any]] = []
+        self._action_masks: dict[int, Any] = {}
         self._hearing = np.ones((self.size, self.size), np.int8) if self.optional.comm_mask else None
         self.infos: dict[AgentID, Any] = {}
 
@@ -178,7 +178,7 @@ class Team:
                     source[columns.ACTION_MASK],
                     "there was none at the first reset: give a mask at resets as well",
                 )
-            self._action_masks.append((row, source[columns.ACTION_MASK]))
+            self._action_masks[row] = source[columns.ACTION_MASK]
         if columns.COMM_MASK in source:
             mask = np.asarray(source[columns.COMM_MASK])
             if mask.shape != (self._num_possible_agents,):
@@ -248,14 +248,15 @@ class Team:
 
     def _action_mask(self, alive: np.ndarray) -> np.ndarray:
         mask = self._own_actions.copy()
-        for row, given in self._action_masks:
-            if not self._alive[row]:
-                continue
-            given = np.asarray(given)
-            num_actions = self.spaces[row].num_actions
-            if given.shape != (num_actions,):
-                raise self._error(row, "action_mask", given, f"expected is the shape ({num_actions},)")
-            mask[row, :num_actions] = given != 0
+        given = {row: np.asarray(self._action_masks[row]) for row in sorted(self._action_masks) if self._alive[row]}
+        for row, actions in given.items():
+            expected = (self.spaces[row].num_actions,)
+            if actions.shape != expected:
+                raise self._error(row, "action_mask", actions, f"expected is the shape {expected}")
+        if given:
+            told = np.zeros((self.size, 1), bool)
+            told[list(given)] = True
+            mask[told & (self._own_actions != 0)] = np.concatenate(list(given.values())) != 0
         mask[alive == 0] = 1
         if not mask.any(axis=1).all() and not self.over:
             row = int(np.argmin(mask.any(axis=1)))

@@ -187,7 +187,7 @@ class TeamEnv(MultiAgentEnv):
 
     def _reward(self, rewards: Mapping[AgentID, Any]) -> None:
         for agent, reward in rewards.items():
-            team, row = self._place(agent, f"the reward {reward!r}")
+            team, row = self._places.get(agent) or self._place(agent, f"the reward {reward!r}")
             self._returns[agent] += team.reward(row, reward)
 
     def _observe(
@@ -203,7 +203,7 @@ class TeamEnv(MultiAgentEnv):
             for team in teams:
                 team.hear(common[columns.COMM_MASK])
         for agent, observation in observations.items():
-            team, row = self._place(agent, "an observation")
+            team, row = self._places.get(agent) or self._place(agent, "an observation")
             # Some environments go on reporting those that are done.
             if not (team.gone(row) and (terminateds.get(agent) or truncateds.get(agent))):
                 team.see(row, observation)

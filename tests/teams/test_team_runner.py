@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import ray
 import scripted
+import tree
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
+from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
 from scripted import runner_config
 
@@ -87,6 +89,24 @@ def test_metrics_of_agents_and_of_the_environment():
         assert float(metrics[AGENT_RETURNS][agent].peek()) == (number + 1) * LENGTH
     assert float(metrics[EPISODE_METRICS]["length"].peek()) == LENGTH
     assert float(metrics["agent_episode_returns_mean"]["rest"].peek()) == 4.5 * LENGTH
+
+
+def counts(runner: TeamEnvRunner) -> dict[str, Any]:
+    for _ in range(3):
+        runner.sample(num_timesteps=10)
+    return {
+        name: tree.map_structure(lambda stats: float(stats.peek()), value)
+        for name, value in runner.get_metrics().items()
+        if name.startswith("num_")
+    }
+
+
+def test_steps_and_episodes_are_counted_as_rllib_counts_them(monkeypatch: pytest.MonkeyPatch):
+    ours = counts(make_runner(num_envs=2))
+    monkeypatch.setattr(TeamEnvRunner, "_increase_sampled_metrics", MultiAgentEnvRunner._increase_sampled_metrics)
+    assert ours == counts(make_runner(num_envs=2))
+    assert ours["num_env_steps_sampled_lifetime"] == 30
+    assert {"num_episodes", "num_agent_steps_sampled", "num_module_steps_sampled"} < ours.keys()
 
 
 def test_environments_know_their_place_and_get_seeds_of_their_own():
