@@ -12,6 +12,7 @@ from rllib_mamba.imagination.parts import parts_of
 from rllib_mamba.imagination.returns import lambda_returns
 from rllib_mamba.imagination.rollout import Rollout
 from rllib_mamba.world_model.features import Features
+from rllib_mamba.world_model.linear import constant_weights
 from rllib_mamba.world_model.sequence import hearing
 
 ADVANTAGE_EPSILON = 1e-4
@@ -49,14 +50,18 @@ class Experience(NamedTuple):
     def rows(self, index: Tensor) -> "Rows":
         """The rows of the given indices (R',) int64."""
         hear = None if self.dead is None else hearing(None, self.dead[index % len(self.dead)])
+
+        def chosen(values: Tensor) -> Tensor:
+            return values.index_select(0, index)
+
         return Rows(
             self.features[index],
-            self.action[index],
-            None if self.action_mask is None else self.action_mask[index],
-            self.log_probability[index],
-            self.returns[index],
-            self.advantage[index],
-            None if self.weight is None else self.weight[index],
+            chosen(self.action),
+            None if self.action_mask is None else chosen(self.action_mask),
+            chosen(self.log_probability),
+            chosen(self.returns),
+            chosen(self.advantage),
+            None if self.weight is None else chosen(self.weight),
             hear,
         )
 
@@ -225,6 +230,10 @@ def weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:
 def _values(critic: Critic, features: Features, hear: Tensor | None) -> Tensor:
     num_teams, num_agents = features.shape[1:3]
     parts = parts_of(num_teams, num_agents, next(critic.parameters()).device)
-    return torch.stack(
-        [torch.cat([critic(step[part], None if hear is None else hear[part]) for part in parts]) for step in features]
-    )
+    with constant_weights(critic):
+        return torch.stack(
+            [
+                torch.cat([critic(step[part], None if hear is None else hear[part]) for part in parts])
+                for step in features
+            ]
+        )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from rllib_mamba.imagination.actor_critic import Actor
 from rllib_mamba.imagination.parts import parts_of
 from rllib_mamba.world_model.features import Features, IndexedFeatures
+from rllib_mamba.world_model.linear import constant_weights, product_type
 from rllib_mamba.world_model.predictions import StartStates
 from rllib_mamba.world_model.sampling import Sampler
 from rllib_mamba.world_model.world_model import WorldModel
@@ -49,11 +50,12 @@ def imagine(model: WorldModel, actor: Actor, start: StartStates, horizon: int, s
     num_starts, num_agents = state.latent.shape[:2]
     features = IndexedFeatures(
         state.latent.new_empty(horizon, *state.latent.shape),
-        state.deterministic.new_empty(horizon, *state.deterministic.shape),
+        # In the format in which actor and critic multiply it.
+        state.deterministic.new_empty(horizon, *state.deterministic.shape, dtype=product_type(state.deterministic)),
         state.num_classes,
     )
     followed = []
-    with _evaluation_mode(model):
+    with _evaluation_mode(model), constant_weights(model, actor):
         for part in parts_of(num_starts, num_agents, state.latent.device):
             hear = None if start.hear is None else start.hear[part]
             followed.append(_follow(model, actor, state[part], features, part, hear, sampler))

@@ -12,6 +12,7 @@ from rllib_mamba.imagination.options import ImaginationOptions
 from rllib_mamba.imagination.parts import parts_of
 from rllib_mamba.imagination.ppo import Experience, Reduce, Rows, policy_loss, prepare, value_loss
 from rllib_mamba.imagination.rollout import Rollout
+from rllib_mamba.world_model.linear import constant_weights
 
 GradientHook = Callable[[nn.Module], Tensor]
 """Called with a module after the backward pass of its loss and before its optimizer's step: reduces its gradients over
@@ -169,11 +170,12 @@ def _step_by_parts(
     optimizer.zero_grad(set_to_none=True)
     num_rows = sum(len(rows.action) for rows in parts)
     metrics: dict[str, Tensor] = {}
-    for rows in parts:
-        share = len(rows.action) / num_rows
-        mean, part_metrics = loss(rows)
-        (mean * share).backward()
-        metrics = {name: metrics.get(name, 0) + value * share for name, value in part_metrics.items()}
+    with constant_weights(module):
+        for rows in parts:
+            share = len(rows.action) / num_rows
+            mean, part_metrics = loss(rows)
+            (mean * share).backward()
+            metrics = {name: metrics.get(name, 0) + value * share for name, value in part_metrics.items()}
     norm = gradient_hook(module)
     optimizer.step()
     return metrics, norm

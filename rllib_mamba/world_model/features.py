@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -36,6 +37,23 @@ class IndexedFeatures:
         size = self.latent.shape[-1] * self.num_classes + self.deterministic.shape[-1]
         return torch.Size([*self.latent.shape[:-1], size])
 
+    @cached_property
+    def picks(self) -> Tensor:
+        """(R, C) int32: for each of all R items, the places of the ones in z."""
+        latent = self.latent.flatten(0, -2)
+        size = latent.shape[-1] * self.num_classes
+        return latent + torch.arange(0, size, self.num_classes, dtype=torch.int32, device=latent.device)
+
+    @cached_property
+    def by_pick(self) -> tuple[Tensor, Tensor]:
+        """(R * C) items in the order of the places that they pick, and where each of the C * K places begins there."""
+        num_picks = self.latent.shape[-1] * self.num_classes
+        # Small numbers are sorted faster.
+        flat = self.picks.flatten().to(torch.int16 if num_picks < 2**15 else torch.int32)
+        place, order = torch.sort(flat, stable=True)
+        begin = torch.searchsorted(place, torch.arange(num_picks, dtype=place.dtype, device=place.device))
+        return order.div_(self.latent.shape[-1], rounding_mode="floor"), begin
+
     def dense(self) -> Tensor:
         """The features (..., C * K + D) themselves."""
         classes = torch.arange(self.num_classes, device=self.latent.device)
@@ -47,7 +65,9 @@ class IndexedFeatures:
         return self._of_parts(self.latent.flatten(start, end), self.deterministic.flatten(start, end))
 
     def __getitem__(self, index: Tensor | slice | int) -> "IndexedFeatures":
-        """Some along the first axis."""
+        """Some along the first axis; a tensor holds int64 indices (R')."""
+        if isinstance(index, Tensor):
+            return self._of_parts(self.latent.index_select(0, index), self.deterministic.index_select(0, index))
         return self._of_parts(self.latent[index], self.deterministic[index])
 
     def __len__(self) -> int:

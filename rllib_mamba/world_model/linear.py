@@ -4,6 +4,8 @@ Within `torch.autocast` to bfloat16 the products are in that precision, their in
 gradients, which a recurrent model adds up over many steps, stay in float32.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -19,7 +21,55 @@ from rllib_mamba.world_model.features import Features, IndexedFeatures
 FEWEST_ROWS = 32
 
 
-class Linear(nn.Linear):
+class WeightForms:
+    """A weight (O, I) in the forms that products need, each made once, so for as long as the weight stays as it is."""
+
+    def __init__(self, weight: Tensor) -> None:
+        self._weight = weight.detach()
+        self._forms: dict[tuple[torch.dtype, int], Tensor] = {}
+
+    def right(self, dtype: torch.dtype, begin: int = 0) -> Tensor:
+        """The weight without its first `begin` columns, (O, I - begin)."""
+        return self._form((dtype, begin), lambda: self._weight[:, begin:].to(dtype).contiguous())
+
+    def table(self, dtype: torch.dtype, num_picks: int) -> Tensor:
+        """The first `num_picks` columns as rows, (num_picks, O), to be picked by class indices."""
+        return self._form((dtype, -num_picks), lambda: self._weight[:, :num_picks].to(dtype).t().contiguous())
+
+    def _form(self, key: tuple[torch.dtype, int], make: Callable[[], Tensor]) -> Tensor:
+        if key not in self._forms:
+            self._forms[key] = make()
+        return self._forms[key]
+
+
+class KeepsForms(nn.Module):
+    """A module that knows, within `constant_weights`, the forms of its weights."""
+
+    _forms: dict[str, WeightForms] | None = None
+
+    def forms_of(self, name: str) -> WeightForms:
+        """Of the weight of this name."""
+        if self._forms is None:
+            return WeightForms(getattr(self, name))
+        if name not in self._forms:
+            self._forms[name] = WeightForms(getattr(self, name))
+        return self._forms[name]
+
+
+@contextmanager
+def constant_weights(*modules: nn.Module) -> Iterator[None]:
+    """While the block runs no weight of these modules may change: what depends on weights alone is made once."""
+    keepers = [part for module in modules for part in module.modules() if isinstance(part, KeepsForms)]
+    for keeper in keepers:
+        keeper._forms = {}
+    try:
+        yield
+    finally:
+        for keeper in keepers:
+            keeper._forms = None
+
+
+class Linear(KeepsForms, nn.Linear):
     """`torch.nn.Linear`, with the same parameters and values up to rounding, faster on a CPU with AVX-512.
 
     There torch's float32 products run in MKL, which on processors of other makers than its own does not use the widest
@@ -28,33 +78,41 @@ class Linear(nn.Linear):
 
     def forward(self, inputs: Features, relu: bool = False) -> Tensor:
         """(..., I) to (..., O), then ReLU if `relu`."""
+        forms = self.forms_of("weight")
         if isinstance(inputs, IndexedFeatures):
-            return linear_of_indexed(inputs, self.weight, self.bias, relu)
-        return linear(inputs, self.weight, self.bias, relu)
+            return linear_of_indexed(inputs, self.weight, self.bias, relu, forms)
+        return linear(inputs, self.weight, self.bias, relu, forms)
 
 
-def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = False) -> Tensor:
-    """inputs (..., I) times weight (O, I) transposed, plus bias (O): (..., O); then ReLU if `relu`."""
-    mixed = _is_mixed(inputs)
+def linear(
+    inputs: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    relu: bool = False,
+    forms: WeightForms | None = None,
+) -> Tensor:
+    """inputs (..., I) times weight (O, I) transposed, plus bias (O): (..., O); then ReLU if `relu`.
+
+    `forms` are those of the weight, where it has been here before.
+    """
+    dtype = product_type(inputs)
+    mixed = dtype is torch.bfloat16
     if not mixed and not _is_for_onednn(inputs):
         outputs = F.linear(inputs, weight, bias)
         return torch.relu(outputs) if relu else outputs
     rows = inputs.reshape(-1, inputs.shape[-1])
-    if mixed:
-        outputs = _MixedLinear.apply(rows, weight, bias, relu)
-    elif torch.is_grad_enabled() and (inputs.requires_grad or weight.requires_grad):
-        outputs = _OneDNNLinear.apply(rows, weight, bias, relu)
+    if mixed or (torch.is_grad_enabled() and (inputs.requires_grad or weight.requires_grad)):
+        outputs = _Linear.apply(rows, weight, bias, relu, dtype, forms or WeightForms(weight))
     else:
-        outputs = _onednn_product(rows, weight, bias, relu)
+        outputs = product(rows, weight, bias, relu)
     return outputs.view(*inputs.shape[:-1], -1)
 
 
-def linear_of_indexed(features: IndexedFeatures, weight: Tensor, bias: Tensor, relu: bool = False) -> Tensor:
+def linear_of_indexed(
+    features: IndexedFeatures, weight: Tensor, bias: Tensor, relu: bool = False, forms: WeightForms | None = None
+) -> Tensor:
     """`linear` of the features [z, h] (..., I); no gradient flows to them."""
-    latent = features.latent.flatten(0, -2)
-    offsets = torch.arange(0, latent.shape[-1] * features.num_classes, features.num_classes, device=latent.device)
-    rows = latent + offsets.int()
-    outputs: Tensor = _GatheredLinear.apply(rows, features.deterministic.detach().flatten(0, -2), weight, bias, relu)
+    outputs: Tensor = _GatheredLinear.apply(features, weight, bias, relu, forms or WeightForms(weight))
     return outputs.view(*features.shape[:-1], -1)
 
 
@@ -63,17 +121,18 @@ def full_precision(values: Tensor) -> Tensor:
     return values.float() if values.dtype is torch.bfloat16 else values
 
 
-def _is_mixed(inputs: Tensor) -> bool:
+def product_type(inputs: Tensor) -> torch.dtype:
+    """The format in which these inputs are multiplied: bfloat16 within `torch.autocast` to it, else their own."""
     device = inputs.device.type
-    return torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) is torch.bfloat16
+    mixed = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) is torch.bfloat16
+    return torch.bfloat16 if mixed else inputs.dtype
 
 
 def _is_for_onednn(inputs: Tensor) -> bool:
     return (
-        inputs.dtype is torch.float32
-        and inputs.device.type == "cpu"
+        inputs.device.type == "cpu"
         and inputs.numel() >= FEWEST_ROWS * inputs.shape[-1] > 0
-        and has_onednn()
+        and ((inputs.dtype is torch.float32 and has_onednn()) or (inputs.dtype is torch.bfloat16 and _has_bfloat16()))
     )
 
 
@@ -88,10 +147,30 @@ def has_onednn() -> bool:
     )
 
 
-def _onednn_product(rows: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = False) -> Tensor:
+@cache
+def _has_bfloat16() -> bool:
+    return has_onednn() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def product(rows: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = False) -> Tensor:
+    """rows (R, I) times weight (O, I) transposed, plus bias (O): (R, O); then ReLU if `relu`. All of one type."""
+    # oneDNN reads a left matrix written column by column in bfloat16 as it is, if it is called in torch's own way.
+    if not _is_for_onednn(rows) or (rows.dtype is torch.bfloat16 and not rows.is_contiguous()):
+        outputs = F.linear(rows, weight, bias)
+        return outputs.relu_() if relu else outputs
     activation = "relu" if relu else "none"
     result: Tensor = torch.ops.mkldnn._linear_pointwise(_plain(rows), _plain(weight), bias, activation, [], "")
     return result
+
+
+def gradient_of_weight(gradient: Tensor, rows: Tensor) -> Tensor:
+    """gradient (R, O) transposed times rows (R, I), at least float32."""
+    if gradient.dtype is not torch.float32 or not _is_for_onednn(gradient):
+        return full_precision(gradient.t() @ rows)
+    # The left matrix of the two is written out transposed, which torch does faster than oneDNN.
+    if gradient.shape[1] > rows.shape[1]:
+        return product(rows.t().contiguous(), gradient.t()).t()
+    return product(gradient.t().contiguous(), rows.t())
 
 
 def _plain(matrix: Tensor) -> Tensor:
@@ -99,107 +178,81 @@ def _plain(matrix: Tensor) -> Tensor:
     return matrix if matrix.is_contiguous() or matrix.t().is_contiguous() else matrix.contiguous()
 
 
-def _product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    return _onednn_product(rows, weight, bias) if _is_for_onednn(rows) else F.linear(rows, weight, bias)
+class _Linear(Function):
+    """Products in `dtype`; gradients of weight and bias in at least float32."""
 
-
-class _OneDNNLinear(Function):
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None, relu: bool) -> Tensor:
-        outputs = _onednn_product(rows, weight, bias, relu)
+    def forward(
+        ctx: Any,
+        rows: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        relu: bool,
+        dtype: torch.dtype,
+        forms: WeightForms,
+    ) -> Tensor:
+        rows, weight = rows.to(dtype), forms.right(dtype)
+        with torch.autocast(rows.device.type, enabled=False):
+            outputs = product(rows, weight, None if bias is None else bias.to(dtype), relu)
         ctx.save_for_backward(rows, weight, outputs if relu else None)
         return outputs
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         rows, weight, outputs = ctx.saved_tensors
-        if outputs is not None:
-            gradient = torch.ops.aten.threshold_backward(gradient, outputs, 0)
-        of_rows, of_weight, of_bias, _ = ctx.needs_input_grad
-        return (
-            _onednn_product(gradient, weight.t()) if of_rows else None,
-            _gradient_of_weight(gradient, rows) if of_weight else None,
-            gradient.sum(0) if of_bias else None,
-            None,
-        )
-
-
-class _MixedLinear(Function):
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None, relu: bool) -> Tensor:
+        of_rows, of_weight, of_bias, *_ = ctx.needs_input_grad
         with torch.autocast(rows.device.type, enabled=False):
-            rows, weight = rows.bfloat16(), weight.bfloat16()
-            outputs = F.linear(rows, weight, None if bias is None else bias.bfloat16())
-        if relu:
-            outputs.relu_()
-        ctx.save_for_backward(rows, weight, outputs if relu else None)
-        return outputs
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
-        rows, weight, outputs = ctx.saved_tensors
-        if outputs is not None:
-            gradient = torch.ops.aten.threshold_backward(gradient, outputs, 0)
-        of_rows, of_weight, of_bias, _ = ctx.needs_input_grad
-        with torch.autocast(rows.device.type, enabled=False):
+            gradient = before_relu(gradient, outputs)
             return (
-                gradient @ weight if of_rows else None,
-                _gradient_of_weight(gradient, rows) if of_weight else None,
-                gradient.sum(0, dtype=torch.float32) if of_bias else None,
+                product(gradient, weight.t()) if of_rows else None,
+                gradient_of_weight(gradient, rows) if of_weight else None,
+                sum_of_rows(gradient) if of_bias else None,
+                None,
+                None,
                 None,
             )
 
 
 class _GatheredLinear(Function):
-    """Of one-hots, given as the rows (R, C) of the weight that they pick, beside plain inputs (R, D)."""
+    """Of one-hots, given as the rows of the weight that they pick, beside plain inputs (R, D)."""
 
     @staticmethod
-    def forward(ctx: Any, picked: Tensor, plain: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> Tensor:
-        gathered_weight, plain_weight = weight.split([weight.shape[1] - plain.shape[1], plain.shape[1]], 1)
-        mixed = _is_mixed(plain)
+    def forward(
+        ctx: Any, features: IndexedFeatures, weight: Tensor, bias: Tensor, relu: bool, forms: WeightForms
+    ) -> Tensor:
+        plain = features.deterministic.detach().flatten(0, -2)
+        dtype = product_type(plain)
+        plain, num_picks = plain.to(dtype), weight.shape[1] - plain.shape[1]
         with torch.autocast(plain.device.type, enabled=False):
-            if mixed:
-                plain, plain_weight = plain.bfloat16(), plain_weight.bfloat16()
-            # The many terms of these sums are in float32 in either precision.
-            sums = F.embedding_bag(picked, gathered_weight.t().contiguous(), mode="sum")
-            outputs = sums.add_(_product(plain, plain_weight)).add_(bias).to(plain.dtype)
+            # The many terms of these sums are added up in float32 in either precision.
+            outputs = F.embedding_bag(features.picks, forms.table(dtype, num_picks), mode="sum")
+            outputs.add_(product(plain, forms.right(dtype, num_picks), bias.to(dtype)))
         if relu:
             outputs.relu_()
-        ctx.save_for_backward(picked, plain, weight, outputs if relu else None)
+        ctx.features = features
+        ctx.save_for_backward(plain, outputs if relu else None)
         return outputs
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, Tensor, Tensor, None]:
-        picked, plain, weight, outputs = ctx.saved_tensors
-        if outputs is not None:
-            gradient = torch.ops.aten.threshold_backward(gradient, outputs, 0)
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        plain, outputs = ctx.saved_tensors
         with torch.autocast(plain.device.type, enabled=False):
-            of_plain = _gradient_of_weight(gradient, plain)
-            of_gathered = _sum_by_class(picked, gradient.to(weight.dtype), weight.shape[1] - plain.shape[1]).t()
-        return None, None, torch.cat([of_gathered, of_plain], 1), gradient.sum(0, dtype=weight.dtype), None
+            gradient = before_relu(gradient, outputs)
+            of_plain = gradient_of_weight(gradient, plain)
+            # For every row of the weight the sum of the gradients of those who picked it: sorted, so that each is
+            # one gathering, too. Adding them up one by one takes many times as long.
+            item, begin = ctx.features.by_pick
+            of_gathered = full_precision(F.embedding_bag(item, gradient.contiguous(), begin, mode="sum"))
+        return None, torch.cat([of_gathered.t(), of_plain], 1), sum_of_rows(gradient), None, None
 
 
-def _gradient_of_weight(gradient: Tensor, rows: Tensor) -> Tensor:
-    """gradient (R, O) transposed times rows (R, I), at least float32."""
-    if not _is_for_onednn(gradient):
-        return full_precision(gradient.t() @ rows)
-    # The left matrix of the two is written out transposed, which torch does faster than oneDNN.
-    if gradient.shape[1] > rows.shape[1]:
-        return _onednn_product(rows.t().contiguous(), gradient.t()).t()
-    return _onednn_product(gradient.t().contiguous(), rows.t())
+def before_relu(gradient: Tensor, outputs: Tensor | None) -> Tensor:
+    """The gradient at the outputs (R, O) of a ReLU, as it is before it; `outputs` None stands for no ReLU."""
+    return gradient if outputs is None else torch.ops.aten.threshold_backward(gradient, outputs, 0)
 
 
-def _sum_by_class(picked: Tensor, values: Tensor, num_picks: int) -> Tensor:
-    """(num_picks, O): for every row of a weight the sum of those values (R, O) whose item has picked (R, C) it.
-
-    Sorted, so that each sum is one gathering, too: adding the values up one by one takes many times as long.
-    """
-    flat = picked.flatten().long()
-    item = torch.argsort(flat, stable=True).div_(picked.shape[1], rounding_mode="floor")
-    begin = torch.bincount(flat, minlength=num_picks).cumsum(0).roll(1)
-    begin[0] = 0
-    sums: Tensor = F.embedding_bag(item, values.contiguous(), begin, mode="sum")
-    return sums
+def sum_of_rows(gradient: Tensor) -> Tensor:
+    """(O) of (R, O), in at least float32."""
+    return gradient.sum(0, dtype=torch.float32 if gradient.dtype is torch.bfloat16 else gradient.dtype)

@@ -165,8 +165,8 @@ def _metrics(predictions: Predictions, sequence: AlignedSequence, num_categorica
     guess = predictions.action_information_logits.argmax(-1) == sequence.previous_action[1:rows]
     known = _action_known(sequence)[1:rows]
     return {
-        "prior_entropy": _entropy(_probabilities(predictions.prior_logits, num_categoricals)),
-        "posterior_entropy": _entropy(_probabilities(predictions.posterior_logits, num_categoricals)),
+        "prior_entropy": _entropy(predictions.prior_logits, num_categoricals),
+        "posterior_entropy": _entropy(predictions.posterior_logits, num_categoricals),
         "reconstruction_error": (error * alive).sum() / alive.sum().clamp(min=1),
         "reward_error": (predictions.reward - sequence.reward).abs().mean(),
         "continue_accuracy": ((predictions.continue_logits > 0) != sequence.done).float().mean(),
@@ -174,5 +174,6 @@ def _metrics(predictions: Predictions, sequence: AlignedSequence, num_categorica
     }
 
 
-def _entropy(probabilities: Tensor) -> Tensor:
-    return torch.special.entr(probabilities).sum(-1).mean()
+def _entropy(logits: Tensor, num_categoricals: int) -> Tensor:
+    log_probabilities = torch.log_softmax(logits.unflatten(-1, (num_categoricals, -1)), -1)
+    return -(log_probabilities.exp() * log_probabilities).sum(-1).mean()

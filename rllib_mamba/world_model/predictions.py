@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from rllib_mamba.world_model.linear import constant_weights
 from rllib_mamba.world_model.rssm import LatentState
 from rllib_mamba.world_model.sampling import Sampler
 from rllib_mamba.world_model.sequence import AlignedSequence
@@ -52,6 +53,11 @@ class StartStates(NamedTuple):
 
 def predict(model: WorldModel, sequence: AlignedSequence, sampler: Sampler) -> Predictions:
     """Unroll the model over the sequence and apply every head to the rows that have targets."""
+    with constant_weights(model):
+        return _predict(model, sequence, sampler)
+
+
+def _predict(model: WorldModel, sequence: AlignedSequence, sampler: Sampler) -> Predictions:
     rows = sequence.num_target_rows
     states, logits = model.rssm.unroll(
         model.encode(sequence.observation), _model_actions(model, sequence), sequence.first, sampler, sequence.hear
@@ -83,13 +89,14 @@ def infer_start_states(model: WorldModel, sequence: AlignedSequence, sampler: Sa
     The model is used in the mode (training or evaluation) it is in.
     """
     rows = slice(sequence.num_target_rows)
-    unroll = model.rssm.unroll(
-        model.encode(sequence.observation[rows]),
-        _model_actions(model, sequence)[rows],
-        sequence.first[rows],
-        sampler,
-        None if sequence.hear is None else sequence.hear[rows],
-    )
+    with constant_weights(model):
+        unroll = model.rssm.unroll(
+            model.encode(sequence.observation[rows]),
+            _model_actions(model, sequence)[rows],
+            sequence.first[rows],
+            sampler,
+            None if sequence.hear is None else sequence.hear[rows],
+        )
     return start_states(sequence, unroll.posterior)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from rllib_mamba.world_model.communication import AgentAttention
 from rllib_mamba.world_model.config import WorldModelConfig
 from rllib_mamba.world_model.features import IndexedFeatures, index_type
-from rllib_mamba.world_model.linear import Linear, full_precision, linear, linear_of_indexed
+from rllib_mamba.world_model.linear import Linear, WeightForms, full_precision, linear, linear_of_indexed
 from rllib_mamba.world_model.networks import mlp
 from rllib_mamba.world_model.recurrence import GRUCell
 from rllib_mamba.world_model.sampling import Sampler, straight_through
@@ -114,13 +114,16 @@ class RSSM(nn.Module):
             embedding.new_zeros(*embedding.shape[1:3], self.config.stochastic_size),
             embedding.new_zeros(*embedding.shape[1:3], self.config.deterministic_size),
         )
+        stochastic_forms, deterministic_forms = WeightForms(stochastic_weight), WeightForms(deterministic_weight)
         states, logits = [], []
         for step, reset in enumerate(has_reset):
             if reset:
                 state = LatentState(*(part * keep[step] for part in state))
             heard = None if hear is None else hear[step]
-            deterministic = self._transition(state, action_part[step], stochastic_weight, heard)
-            step_logits = self._posterior_logits(deterministic, embedding_part[step], deterministic_weight)
+            from_state = linear(state.stochastic, stochastic_weight, forms=stochastic_forms)
+            deterministic = self._recur(torch.relu(from_state + action_part[step]), state.deterministic, heard)
+            from_transition = linear(deterministic, deterministic_weight, forms=deterministic_forms)
+            step_logits = full_precision(self.posterior_output(torch.relu(from_transition + embedding_part[step])))
             state = LatentState(self.sample(step_logits, sampler), deterministic)
             states.append(state)
             logits.append(step_logits)
@@ -140,12 +143,6 @@ class RSSM(nn.Module):
         deterministic, embedding = self.posterior_hidden.weight.split(sizes, 1)
         return deterministic.contiguous(), embedding.contiguous()
 
-    def _transition(
-        self, state: LatentState, action_part: Tensor, stochastic_weight: Tensor, hear: Tensor | None
-    ) -> Tensor:
-        message = torch.relu(linear(state.stochastic, stochastic_weight) + action_part)
-        return self._recur(message, state.deterministic, hear)
-
     def _message_of_indexed(self, state: IndexedFeatures, action: Tensor) -> Tensor:
         # One-hots first, as `IndexedFeatures` are: [z, a] instead of the layer's [a, z].
         action_weight, stochastic_weight = self._message_weights()
@@ -156,7 +153,3 @@ class RSSM(nn.Module):
         attended = self.communication(message, hear)
         following: Tensor = self.recurrence(attended.flatten(0, -2), deterministic.flatten(0, -2))
         return following.unflatten(0, attended.shape[:-1])
-
-    def _posterior_logits(self, deterministic: Tensor, embedding_part: Tensor, deterministic_weight: Tensor) -> Tensor:
-        hidden = torch.relu(linear(deterministic, deterministic_weight) + embedding_part)
-        return full_precision(self.posterior_output(hidden))

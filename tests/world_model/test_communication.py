@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from rllib_mamba.world_model import self_attention
 from rllib_mamba.world_model.communication import AgentAttention, dropout, index_code
 
 SIZE, HEADS = 16, 4
@@ -88,6 +89,42 @@ def test_matches_torch_encoder_layer():
     hear = (torch.rand(5, 5) > 0.5) | torch.eye(5, dtype=torch.bool)
     expected = reference(messages + index_code(5, SIZE), src_mask=~hear)
     torch.testing.assert_close(module(messages, hear.expand(6, 5, 5)), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize(("num_teams", "num_agents"), [(5, 2), (700, 3), (40, 6)])
+def test_small_teams_by_pairs_are_as_large_ones_by_teams(monkeypatch, num_teams, num_agents, mixed):
+    module = attention(layers=1)
+    torch.manual_seed(1)
+    messages = torch.randn(num_teams, num_agents, SIZE, requires_grad=True)
+    hear = (torch.rand(num_teams, num_agents, num_agents) > 0.3) | torch.eye(num_agents, dtype=torch.bool)
+    weight = torch.randn(num_teams, num_agents, SIZE)
+    found = []
+    for largest in (num_agents, num_agents - 1):
+        monkeypatch.setattr(self_attention, "LARGEST_TEAM_BY_PAIRS", largest)
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed, cache_enabled=False):
+            outputs = module(messages, hear)
+        parameters = list(module.parameters())
+        found.append([outputs, *torch.autograd.grad((outputs * weight).sum(), [messages, *parameters])])
+    for by_pairs, by_teams in zip(*found, strict=True):
+        largest = float(by_teams.detach().abs().max())
+        tolerance = 0.03 * largest if mixed else 1e-5 * max(1.0, largest)
+        torch.testing.assert_close(by_pairs, by_teams, rtol=0, atol=tolerance, check_dtype=False)
+
+
+@pytest.mark.parametrize("largest_by_pairs", [3, 2])
+def test_dropout_of_weights_keeps_the_mean(monkeypatch, largest_by_pairs):
+    monkeypatch.setattr(self_attention, "LARGEST_TEAM_BY_PAIRS", largest_by_pairs)
+    torch.manual_seed(0)
+    messages, layer = torch.randn(1000, 3, SIZE), attention(layers=1).layers[0]
+
+    def attend(dropout: float) -> torch.Tensor:
+        return self_attention.self_attention(messages, layer.query_key_value, layer.output, HEADS, dropout=dropout)
+
+    exact, dropped = attend(0.0), torch.stack([attend(0.5) for _ in range(8)])
+    assert not torch.equal(dropped[0], dropped[1])
+    slope = (dropped.mean(0) * exact).sum() / exact.square().sum()
+    assert float(slope.detach()) == pytest.approx(1, abs=0.05)
 
 
 def test_dropout_acts_in_training_mode_only():

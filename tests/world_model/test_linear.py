@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rllib_mamba.world_model.features import IndexedFeatures
-from rllib_mamba.world_model.linear import FEWEST_ROWS, Linear
+from rllib_mamba.world_model.linear import FEWEST_ROWS, Linear, constant_weights
 from rllib_mamba.world_model.recurrence import GRUCell
 
 C, K, D, O = 5, 7, 6, 9  # noqa: E741
@@ -90,3 +90,45 @@ def test_mixed_precision_multiplies_in_bfloat16_and_keeps_gradients_in_float32(i
     for actual, reference in zip(gradients(layer, rounded), gradients(layer, exact), strict=True):
         assert actual.dtype is torch.float32
         torch.testing.assert_close(actual, reference, rtol=0.05, atol=0.05 * float(reference.abs().max()))
+
+
+class TestConstantWeights:
+    def layer_and_inputs(self):
+        torch.manual_seed(0)
+        return Linear(C * K + D, O), features(FEWEST_ROWS)
+
+    def test_gradients_are_the_same_within(self):
+        layer, indexed = self.layer_and_inputs()
+        for inputs in (indexed, indexed.dense()):
+            expected = gradients(layer, layer(inputs))
+            with constant_weights(layer):
+                found = [gradients(layer, layer(inputs)) for _ in range(2)]
+            for each in found:
+                for actual, reference in zip(each, expected, strict=True):
+                    assert torch.equal(actual, reference)
+
+    def test_a_change_of_the_weights_counts_from_the_next_block_on(self):
+        layer, indexed = self.layer_and_inputs()
+        with torch.autocast("cpu", torch.bfloat16, cache_enabled=False), torch.no_grad():
+            for inputs in (indexed, indexed.dense()):
+                with constant_weights(layer):
+                    layer(inputs)
+                layer.weight.mul_(2)
+                with constant_weights(layer):
+                    assert torch.equal(layer(inputs), layer(inputs))
+                    doubled = layer(inputs)
+                assert torch.equal(doubled, layer(inputs))
+
+    def test_ends_with_its_block(self):
+        layer, indexed = self.layer_and_inputs()
+
+        def fail():
+            with constant_weights(layer):
+                layer(indexed)
+                raise RuntimeError
+
+        with pytest.raises(RuntimeError):
+            fail()
+        with torch.no_grad():
+            layer.weight.zero_()
+        torch.testing.assert_close(layer(indexed), layer.bias.expand(len(indexed), 3, -1))
