@@ -17,6 +17,8 @@ from rllib_mamba.world_model.world_model import WorldModel
 
 # Outputs of a layer below which a call of oneDNN takes longer than the product.
 FEWEST_OUTPUTS = 32
+# Agents in a team above which torch's single operations take less time than its fused attention.
+FEWEST_AGENTS_IN_PRODUCTS = 16
 
 
 class PreparedLinear:
@@ -107,11 +109,20 @@ class _PreparedAttentionLayer:
     def __call__(self, rows: Tensor, shape: tuple[int, int], silence: Tensor | None) -> Tensor:
         parts = self._query_key_value(rows).view(*shape, 3, self._num_heads, -1)
         query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)
-        attended = F.scaled_dot_product_attention(query, key, value, silence).transpose(1, 2).reshape(rows.shape)
+        attended = _attend(query, key, value, silence).transpose(1, 2).reshape(rows.shape)
         hidden = self._norm_attention(self._output.plus(attended, rows))
         expanded = self._feed_forward_in(hidden, relu=True)
         result: Tensor = self._norm_feed_forward(self._feed_forward_out.plus(expanded, hidden))
         return result
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, silence: Tensor | None) -> Tensor:
+    if query.shape[-2] < FEWEST_AGENTS_IN_PRODUCTS:
+        return F.scaled_dot_product_attention(query, key, value, silence)
+    scores = (query @ key.transpose(-1, -2)).mul_(query.shape[-1] ** -0.5)
+    if silence is not None:
+        scores += silence
+    return torch.softmax(scores, -1) @ value
 
 
 class PreparedGRUCell:
