@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from rllib_mamba import MAMBAConfig
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SMALL = {"hidden_size": 16, "deterministic_size": 16, "num_categoricals": 4, "num_classes": 4}
 
@@ -76,3 +78,25 @@ def test_scaling(module: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     scaling.draw({"costs": growth, "replay": replay}, tmp_path / "scaling.png")
     assert (tmp_path / "scaling.png").stat().st_size > 0
     assert [table.row_count for table in scaling.tables({"costs": growth, "replay": replay})] == [6, 4]
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_overlap(module: Any) -> None:
+    overlap = module("overlap")
+    for kind, on in overlap.KINDS.items():
+        config = overlap.configuration("mamba/flatland_5_agents_small", 2, on, {"horizon": 3})
+        found = (config.num_env_runners, config.num_envs_per_env_runner, config.overlap_acting, config.horizon)
+        assert found == (2, 4, on, 3), kind
+    algorithms = {}
+    for kind in overlap.KINDS:
+        config = MAMBAConfig().environment("symbol_game").preset("debug").debugging(seed=0)
+        algorithms[kind] = config.training(update_every=20, min_steps_before_learning=0).build_algo()
+    found = overlap.compare(algorithms, steps=3, repeats=2)
+    for algorithm in algorithms.values():
+        algorithm.stop()
+    assert found["cycles_per_env_step"] == pytest.approx(1 / 20)
+    for kind in overlap.KINDS:
+        least, middle, most = found[kind]["milliseconds"]
+        assert 0 < least <= middle <= most
+        assert all(0 < share < 1 for share in found[kind]["waited"])
+    assert overlap.table_of([{"example": "symbol_game", "env_runners": 0, **found}]).row_count == 1

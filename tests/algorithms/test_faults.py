@@ -41,7 +41,7 @@ def check_sequences(buffer: TeamReplayBuffer) -> set[int]:
     return set(process[alive].astype(int).tolist())
 
 
-@pytest.mark.parametrize(("num_env_runners", "overlap"), [(1, False), (2, False), (2, True)])
+@pytest.mark.parametrize(("num_env_runners", "overlap"), [(1, False), (2, False), (1, True)])
 def test_training_goes_on_after_an_env_runner_was_killed(
     num_env_runners: int, overlap: bool, tmp_path: Path, build: Callable
 ) -> None:

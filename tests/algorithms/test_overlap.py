@@ -58,9 +58,8 @@ class Appointment(MultiAgentEnv):
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
-def overlapped(num_env_runners: int, **options: Any) -> MAMBAConfig:
-    config = symbol_game(overlap_acting=True, **options)
-    return config.env_runners(num_env_runners=num_env_runners, num_envs_per_env_runner=2)
+def overlapped(**options: Any) -> MAMBAConfig:
+    return symbol_game(overlap_acting=True, **options).env_runners(num_env_runners=1)
 
 
 @pytest.fixture
@@ -71,7 +70,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def punctual(directory: Path) -> Iterator[MAMBA]:
     """An algorithm of one `Appointment` that has begun to learn, and has a cycle of updates to make."""
-    config = overlapped(1, min_steps_before_learning=0, update_every=20)
+    config = overlapped(min_steps_before_learning=0, update_every=20)
     config.env_runners(num_envs_per_env_runner=1, rollout_fragment_length=20)
     algorithm = config.environment(Appointment, env_config={"directory": str(directory)}).build_algo()
     while not algorithm.update_schedule.cycles_done:
@@ -128,8 +127,8 @@ def counts(algorithm: MAMBA, steps: int) -> list[tuple[int, int]]:
 
 
 def test_updates_follow_the_env_steps_as_ever_and_a_saved_run_goes_on(tmp_path: Path, build: Callable) -> None:
-    # 48 env steps of all together: two cycles after most of them, one of which may overlap.
-    config = overlapped(2, update_every=30, min_steps_before_learning=100).env_runners(rollout_fragment_length=12)
+    # 48 env steps at a time: two cycles after most of them, one of which may overlap.
+    config = overlapped(update_every=30, min_steps_before_learning=100).env_runners(rollout_fragment_length=12)
     algorithm = build(config)
     found = counts(algorithm, 6)
     taking_turns = UpdateSchedule(30, "env_steps", 100)
