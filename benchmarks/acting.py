@@ -107,14 +107,26 @@ def steps_of(episodes: list[Any]) -> int:
     return sum(len(episode) for episode in episodes)
 
 
+def instrumented(runner: Any) -> dict[str, float]:
+    """The CPU seconds of an env runner's module and environment, which grow as it samples."""
+    seconds: dict[str, float] = {}
+    timed(runner.module, "forward_exploration", seconds, "module")
+    timed(runner.env, "step", seconds, "environment")
+    return seconds
+
+
+def shares_of(seconds: Mapping[str, float], total: float) -> dict[str, float]:
+    """What part of the CPU seconds went where."""
+    shares = {part: spent / total for part, spent in seconds.items()}
+    return {"RLlib": 1 - sum(shares.values())} | shares
+
+
 def measure_local(config: MAMBAConfig, seconds: float, repeats: int) -> dict[str, Any]:
     """Env steps by CPU second of an env runner in this process, and the shares of its parts."""
     config.validate()
     runner = config.env_runner_cls(config=config, worker_index=0, num_workers=0)
     steps_of(runner.sample(random_actions=False))
-    parts: dict[str, float] = {}
-    timed(runner.module, "forward_exploration", parts, "module")
-    timed(runner.env, "step", parts, "environment")
+    parts = instrumented(runner)
     rates, total = [], 0.0
     for _ in range(repeats):
         begin, steps = time.process_time(), 0
@@ -123,16 +135,29 @@ def measure_local(config: MAMBAConfig, seconds: float, repeats: int) -> dict[str
         rates.append(steps / spent)
         total += spent
     runner.stop()
-    shares = {part: spent / total for part, spent in parts.items()}
-    return {"steps_per_second": spread(rates), "shares": {"RLlib": 1 - sum(shares.values())} | shares}
+    return {"steps_per_second": spread(rates), "shares": shares_of(parts, total)}
+
+
+def begin_remote(runner: Any) -> None:
+    """In an env runner's own process: from now on CPU seconds count."""
+    torch.set_num_threads(1)
+    runner.sample()
+    runner.measured = (instrumented(runner), time.process_time())
+
+
+def end_remote(runner: Any) -> tuple[dict[str, float], float]:
+    """CPU seconds of its parts since then, and all that its process took, Ray's share included."""
+    seconds, begin = runner.measured
+    return seconds, time.process_time() - begin
 
 
 def measure_remote(config: MAMBAConfig, seconds: float, repeats: int) -> dict[str, Any]:
-    """Env steps by the second of env runners in processes of their own; they have a core each at best."""
+    """Env steps by the second of env runners in processes of their own, which have a core each at best, with their
+    episodes on the way to this process; and the shares of the CPU seconds of their processes."""
     algorithm = config.build_algo()
     try:
         group = algorithm.env_runner_group
-        group.foreach_env_runner(lambda runner: steps_of(runner.sample()), local_env_runner=False)
+        group.foreach_env_runner(begin_remote, local_env_runner=False)
         rates = []
         for _ in range(repeats):
             begin, steps = time.perf_counter(), 0
@@ -140,9 +165,11 @@ def measure_remote(config: MAMBAConfig, seconds: float, repeats: int) -> dict[st
                 counted = group.foreach_env_runner(lambda runner: runner.sample(), local_env_runner=False)
                 steps += sum(steps_of(episodes) for episodes in counted)
             rates.append(steps / spent)
+        ends = group.foreach_env_runner(end_remote, local_env_runner=False)
     finally:
         algorithm.stop()
-    return {"steps_per_second": spread(rates), "shares": {}}
+    parts = {part: sum(spent[part] for spent, _ in ends) for part in ("module", "environment")}
+    return {"steps_per_second": spread(rates), "shares": shares_of(parts, sum(total for _, total in ends))}
 
 
 def spread(values: list[float]) -> list[float]:
@@ -153,13 +180,11 @@ def spread(values: list[float]) -> list[float]:
 def table_of(results: list[dict[str, Any]]) -> Table:
     """What is printed."""
     table = Table(title="Env steps a second, median (least to most)", title_justify="left")
-    for heading in ("agents", "environments", "env runners", "connectors", "steps", "RLlib", "module", "environment"):
+    for heading in ("agents", "envs", "runners", "connectors", "steps", "RLlib", "module", "environment"):
         table.add_column(heading)
     for found in results:
         least, middle, most = found["steps_per_second"]
-        shares = [
-            f"{found['shares'][part]:.0%}" if found["shares"] else "-" for part in ("RLlib", "module", "environment")
-        ]
+        shares = [f"{found['shares'][part]:.0%}" for part in ("RLlib", "module", "environment")]
         counts = [str(found[name]) for name in ("agents", "environments", "env_runners", "connectors")]
         table.add_row(*counts, f"{middle:.0f} ({least:.0f} to {most:.0f})", *shares)
     return table
