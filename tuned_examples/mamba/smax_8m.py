@@ -26,8 +26,8 @@ config = (
         update_every=100,
         min_steps_before_learning=500,
         agent_reset_steps=[5_000, 10_000, 17_500, 27_500, 37_500],
-        world_model_lr=[[0, 1e-3], [20_000, 1e-3], [45_000, 1e-4]],
-        actor_lr=[[0, 1e-3], [37_500, 1e-3], [50_000, 2e-4]],
+        world_model_lr=1e-3,
+        actor_lr=1e-3,
         critic_lr=1e-3,
         entropy_coeff=[[0, 0.05], [30_000, 0.03], [50_000, 0.01]],
     )

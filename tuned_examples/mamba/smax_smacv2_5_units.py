@@ -26,8 +26,8 @@ config = (
         update_every=100,
         min_steps_before_learning=500,
         agent_reset_steps=[10_000, 20_000, 35_000, 55_000, 75_000],
-        world_model_lr=[[0, 1e-3], [40_000, 1e-3], [90_000, 1e-4]],
-        actor_lr=[[0, 1e-3], [75_000, 1e-3], [100_000, 2e-4]],
+        world_model_lr=1e-3,
+        actor_lr=1e-3,
         critic_lr=1e-3,
         entropy_coeff=[[0, 0.05], [60_000, 0.03], [100_000, 0.01]],
     )
