@@ -5,7 +5,7 @@ gradients, which a recurrent model adds up over many steps, stay in float32.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -124,8 +124,17 @@ def full_precision(values: Tensor) -> Tensor:
 def product_type(inputs: Tensor) -> torch.dtype:
     """The format in which these inputs are multiplied: bfloat16 within `torch.autocast` to it, else their own."""
     device = inputs.device.type
+    if not torch.amp.is_autocast_available(device):
+        return inputs.dtype
     mixed = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) is torch.bfloat16
     return torch.bfloat16 if mixed else inputs.dtype
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[None]:
+    """A block in which the types of tensors are what they are."""
+    if not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 def _is_for_onednn(inputs: Tensor) -> bool:
@@ -192,7 +201,7 @@ class _Linear(Function):
         forms: WeightForms,
     ) -> Tensor:
         rows, weight = rows.to(dtype), forms.right(dtype)
-        with torch.autocast(rows.device.type, enabled=False):
+        with without_autocast(rows.device):
             outputs = product(rows, weight, None if bias is None else bias.to(dtype), relu)
         ctx.save_for_backward(rows, weight, outputs if relu else None)
         return outputs
@@ -202,7 +211,7 @@ class _Linear(Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         rows, weight, outputs = ctx.saved_tensors
         of_rows, of_weight, of_bias, *_ = ctx.needs_input_grad
-        with torch.autocast(rows.device.type, enabled=False):
+        with without_autocast(rows.device):
             gradient = before_relu(gradient, outputs)
             return (
                 product(gradient, weight.t()) if of_rows else None,
@@ -224,7 +233,7 @@ class _GatheredLinear(Function):
         plain = features.deterministic.detach().flatten(0, -2)
         dtype = product_type(plain)
         plain, num_picks = plain.to(dtype), weight.shape[1] - plain.shape[1]
-        with torch.autocast(plain.device.type, enabled=False):
+        with without_autocast(plain.device):
             # The many terms of these sums are added up in float32 in either precision.
             outputs = F.embedding_bag(features.picks, forms.table(dtype, num_picks), mode="sum")
             outputs.add_(product(plain, forms.right(dtype, num_picks), bias.to(dtype)))
@@ -238,7 +247,7 @@ class _GatheredLinear(Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         plain, outputs = ctx.saved_tensors
-        with torch.autocast(plain.device.type, enabled=False):
+        with without_autocast(plain.device):
             gradient = before_relu(gradient, outputs)
             of_plain = gradient_of_weight(gradient, plain)
             # For every row of the weight the sum of the gradients of those who picked it: sorted, so that each is

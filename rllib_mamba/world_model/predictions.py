@@ -124,7 +124,14 @@ def _one_hot_actions(model: WorldModel, actions: Tensor, like: Tensor) -> Tensor
 def _transitions_out_of_last_rows(
     model: WorldModel, sequence: AlignedSequence, posterior: LatentState, next_deterministic: Tensor
 ) -> Tensor:
-    step, item = sequence.last[: sequence.num_target_rows].nonzero(as_tuple=True)
+    rows = sequence.num_target_rows
+    last = sequence.last[:rows]
+    if last.device.type != "cpu":
+        # Elsewhere it takes longer to wait for which rows are the last ones than to compute those of all.
+        actions = _one_hot_actions(model, sequence.previous_action[1 : rows + 1], sequence.observation)
+        onward = None if sequence.hear_onward is None else sequence.hear_onward[:rows]
+        return torch.where(last[..., None, None], model.rssm.transition(posterior, actions, onward), next_deterministic)
+    step, item = last.nonzero(as_tuple=True)
     if not len(step):
         return next_deterministic
     outcome = model.rssm.transition(

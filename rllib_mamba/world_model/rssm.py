@@ -108,20 +108,19 @@ class RSSM(nn.Module):
         deterministic_weight, embedding_weight = self._posterior_weights()
         action_part = linear(previous_action, action_weight, self.message.bias).unbind(0)
         embedding_part = linear(embedding, embedding_weight, self.posterior_hidden.bias).unbind(0)
-        keep = (~first).to(embedding.dtype)[..., None, None]
-        has_reset = first.any(-1).tolist()
+        keep = ~first[..., None, None]
         state = LatentState(
             embedding.new_zeros(*embedding.shape[1:3], self.config.stochastic_size),
             embedding.new_zeros(*embedding.shape[1:3], self.config.deterministic_size),
         )
         stochastic_forms, deterministic_forms = WeightForms(stochastic_weight), WeightForms(deterministic_weight)
         states, logits = [], []
-        for step, reset in enumerate(has_reset):
-            if reset:
-                state = LatentState(*(part * keep[step] for part in state))
+        for step in range(len(embedding)):
             heard = None if hear is None else hear[step]
-            from_state = linear(state.stochastic, stochastic_weight, forms=stochastic_forms)
-            deterministic = self._recur(torch.relu(from_state + action_part[step]), state.deterministic, heard)
+            # What is left of the state before: nothing where an episode begins.
+            from_latent = linear(state.stochastic, stochastic_weight, forms=stochastic_forms) * keep[step]
+            message = torch.relu(from_latent + action_part[step])
+            deterministic = self._recur(message, state.deterministic * keep[step], heard)
             from_transition = linear(deterministic, deterministic_weight, forms=deterministic_forms)
             step_logits = full_precision(self.posterior_output(torch.relu(from_transition + embedding_part[step])))
             state = LatentState(self.sample(step_logits, sampler), deterministic)

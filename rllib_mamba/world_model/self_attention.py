@@ -12,7 +12,15 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from rllib_mamba.world_model.linear import Linear, WeightForms, full_precision, product, product_type, sum_of_rows
+from rllib_mamba.world_model.linear import (
+    Linear,
+    WeightForms,
+    full_precision,
+    product,
+    product_type,
+    sum_of_rows,
+    without_autocast,
+)
 
 # Largest team for which a CPU is faster with sums over all teams, a pair of agents each, than with a product a team.
 LARGEST_TEAM_BY_PAIRS = 6
@@ -94,7 +102,7 @@ class _AttentionByPairs(Function):
         out_forms: WeightForms,
     ) -> Tensor:
         num_teams, num_agents, size = inputs.shape
-        with torch.autocast(inputs.device.type, enabled=False):
+        with without_autocast(inputs.device):
             rows = inputs.transpose(0, 1).reshape(-1, size).to(dtype)
             in_weight, out_weight = in_forms.right(dtype), out_forms.right(dtype)
             projected = full_precision(product(in_weight, rows)).add_(in_bias.unsqueeze(-1))
@@ -119,7 +127,7 @@ class _AttentionByPairs(Function):
         query, key, value = parts
         _, head_size, num_agents, num_teams = query.shape
         size = gradient.shape[-1]
-        with torch.autocast(gradient.device.type, enabled=False):
+        with without_autocast(gradient.device):
             gradient = gradient.transpose(0, 1).reshape(-1, size)
             of_attended = full_precision(product(out_weight.t(), gradient)).view_as(query)
             of_weights = _products_of_pairs(of_attended, value)
@@ -177,7 +185,7 @@ class _AttentionByTeams(Function):
         split = inputs.reshape(-1, num_agents, 3, num_heads, size).permute(2, 0, 3, 1, 4)
         parts = full_precision(split.contiguous()).view(3, -1, num_agents, size)
         query, key, value = parts.unbind(0)
-        with torch.autocast(inputs.device.type, enabled=False):
+        with without_autocast(inputs.device):
             scores = torch.bmm(query, key.transpose(1, 2)).mul_(size**-0.5)
             if hear is not None:
                 silent = ~hear.reshape(-1, 1, num_agents, num_agents)
@@ -200,7 +208,7 @@ class _AttentionByTeams(Function):
         of_attended = split.reshape(-1, num_agents, size).to(parts.dtype)
         of_parts = torch.empty_like(parts)
         used_weights = weights if noise is None else weights * noise
-        with torch.autocast(gradient.device.type, enabled=False):
+        with without_autocast(gradient.device):
             of_weights = torch.bmm(of_attended, value.transpose(1, 2))
             if noise is not None:
                 of_weights.mul_(noise)
