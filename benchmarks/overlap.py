@@ -3,9 +3,9 @@
     OMP_NUM_THREADS=1 python benchmarks/overlap.py --quick
     OMP_NUM_THREADS=1 python benchmarks/overlap.py --json overlap.json
 
-Two trainings of a tuned example, alike but for the option, take turns: so many steps of training each, again and
-again, on the same number of updates and env steps. Their env runners are processes of their own, idle while the
-other training has its turn.
+Two trainings of a tuned example, alike but for the option, take turns: so many cycles of updates each, with the env
+steps that call for them, again and again. Their env runners are processes of their own, idle while the other training
+has its turn.
 """
 
 import argparse
@@ -38,17 +38,17 @@ def configuration(example: str, env_runners: int, overlap: bool, options: Mappin
     return config.training(overlap_acting=overlap, **options)
 
 
-def turn(algorithm: Any, steps: int) -> dict[str, float]:
-    """Seconds of so many steps of training, those of them that were waited for env runners, env steps and cycles."""
+def turn(algorithm: Any, cycles: int) -> dict[str, float]:
+    """Seconds until at least so many cycles are done, those of them that were waited for env runners, and env steps."""
     schedule = algorithm.update_schedule
-    begin, waited, env_steps, cycles = time.perf_counter(), waiting(algorithm), schedule.env_steps, schedule.cycles_done
-    for _ in range(steps):
+    begin, waited, env_steps, done = time.perf_counter(), waiting(algorithm), schedule.env_steps, schedule.cycles_done
+    while schedule.cycles_done < done + cycles:
         algorithm.training_step()
     return {
         "seconds": time.perf_counter() - begin,
         "waited": waiting(algorithm) - waited,
         "env_steps": schedule.env_steps - env_steps,
-        "cycles": schedule.cycles_done - cycles,
+        "cycles": schedule.cycles_done - done,
     }
 
 
@@ -57,32 +57,32 @@ def waiting(algorithm: Any) -> float:
     return float(algorithm.metrics.peek(("timers", "env_runner_sample"), default=0.0))
 
 
-def compare(algorithms: Mapping[str, Any], steps: int, repeats: int) -> dict[str, Any]:
-    """Seconds by env step of trainings that take turns, after so many cycles that they have settled.
+def compare(algorithms: Mapping[str, Any], cycles: int, repeats: int) -> dict[str, Any]:
+    """Seconds by env step of trainings that take turns, after a first one that does not count.
+
+    How many env steps fall into a turn is chance, while the same number calls for each cycle in the long run: seconds
+    are counted by cycle, and parted by the mean number of env steps that a cycle had in all turns.
 
     Returns:
         Of every kind of training "milliseconds" by env step and "waited", the share that env runners were waited for,
         and "ratio" of the last kind to the first in every round; each least, median, most.
     """
     for algorithm in algorithms.values():
-        while algorithm.update_schedule.cycles_done < 2:
-            algorithm.training_step()
-    rounds = [{kind: turn(algorithm, steps) for kind, algorithm in algorithms.items()} for _ in range(repeats)]
-    first, *_, last = algorithms
-    for found in rounds:
-        same = [(found[kind]["env_steps"], found[kind]["cycles"]) for kind in algorithms]
-        if len(set(same)) > 1:
-            raise RuntimeError(f"The trainings did not make the same env steps and cycles: {same}.")
+        turn(algorithm, 2)
+    rounds = [{kind: turn(algorithm, cycles) for kind, algorithm in algorithms.items()} for _ in range(repeats)]
+    turns = [found[kind] for found in rounds for kind in algorithms]
+    env_steps_per_cycle = sum(one["env_steps"] for one in turns) / sum(one["cycles"] for one in turns)
+    seconds = {kind: [found[kind]["seconds"] / found[kind]["cycles"] for found in rounds] for kind in algorithms}
     costs: dict[str, Any] = {
         kind: {
-            "milliseconds": spread([1e3 * found[kind]["seconds"] / found[kind]["env_steps"] for found in rounds]),
+            "milliseconds": spread([1e3 * one / env_steps_per_cycle for one in seconds[kind]]),
             "waited": spread([found[kind]["waited"] / found[kind]["seconds"] for found in rounds]),
         }
         for kind in algorithms
     }
-    ratios = [found[last]["seconds"] / found[first]["seconds"] for found in rounds]
-    cycles = sum(found[first]["cycles"] for found in rounds) / sum(found[first]["env_steps"] for found in rounds)
-    return costs | {"ratio": spread(ratios), "cycles_per_env_step": cycles}
+    first, *_, last = algorithms
+    ratios = [after / before for before, after in zip(seconds[first], seconds[last], strict=True)]
+    return costs | {"ratio": spread(ratios), "env_steps_per_cycle": env_steps_per_cycle}
 
 
 def measure(example: str, env_runners: int, options: Mapping[str, Any], arguments: argparse.Namespace) -> Any:
@@ -91,7 +91,7 @@ def measure(example: str, env_runners: int, options: Mapping[str, Any], argument
     try:
         for kind, overlap in KINDS.items():
             algorithms[kind] = configuration(example, env_runners, overlap, options).build_algo()
-        found = compare(algorithms, arguments.steps, arguments.repeats)
+        found = compare(algorithms, arguments.cycles, arguments.repeats)
     finally:
         for algorithm in algorithms.values():
             algorithm.stop()
@@ -107,7 +107,7 @@ def table_of(results: list[dict[str, Any]]) -> Table:
     """What is printed."""
     table = Table(title="Milliseconds by env step, median (least to most)", title_justify="left")
     for heading in ("example", "env runners", *KINDS, "of it waiting for env runners", "ratio"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for found in results:
         costs = [
             f"{middle:.2f} ({least:.2f} to {most:.2f})"
@@ -125,11 +125,11 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--examples", nargs="+", default=["mamba/flatland_5_agents_small"], help="of tuned_examples/")
     parser.add_argument("--env-runners", nargs="+", type=int, default=[1, 2])
-    parser.add_argument("--steps", type=int, default=5, help="steps of training of a turn")
+    parser.add_argument("--cycles", type=int, default=5, help="cycles of updates of a turn")
     parser.add_argument("--repeats", type=int, default=5, help="turns of each training")
     parser.add_argument("--threads", type=int, default=1, help="torch threads of the learner")
     parser.add_argument("--options", default='{"min_steps_before_learning": 500}', help="training options, as JSON")
-    parser.add_argument("--quick", action="store_true", help="one env runner, two turns of two steps")
+    parser.add_argument("--quick", action="store_true", help="one env runner, two turns of two cycles")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     return parser.parse_args()
 
@@ -138,7 +138,7 @@ def main() -> None:
     """Measures and prints."""
     arguments = parse()
     if arguments.quick:
-        arguments.env_runners, arguments.steps, arguments.repeats = [1], 2, 2
+        arguments.env_runners, arguments.cycles, arguments.repeats = [1], 2, 2
     torch.set_num_threads(arguments.threads)
     ray.init(include_dashboard=False, log_to_driver=False, num_cpus=2 * max(arguments.env_runners) + 1)
     options, results = json.loads(arguments.options), []

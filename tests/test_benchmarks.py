@@ -91,10 +91,10 @@ def test_overlap(module: Any) -> None:
     for kind in overlap.KINDS:
         config = MAMBAConfig().environment("symbol_game").preset("debug").debugging(seed=0)
         algorithms[kind] = config.training(update_every=20, min_steps_before_learning=0).build_algo()
-    found = overlap.compare(algorithms, steps=3, repeats=2)
+    found = overlap.compare(algorithms, cycles=3, repeats=2)
     for algorithm in algorithms.values():
         algorithm.stop()
-    assert found["cycles_per_env_step"] == pytest.approx(1 / 20)
+    assert found["env_steps_per_cycle"] == pytest.approx(20)
     for kind in overlap.KINDS:
         least, middle, most = found[kind]["milliseconds"]
         assert 0 < least <= middle <= most
