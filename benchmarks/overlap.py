@@ -5,7 +5,8 @@
 
 Two trainings of a tuned example, alike but for the option, take turns: so many cycles of updates each, with the env
 steps that call for them, again and again. Their env runners are processes of their own, idle while the other training
-has its turn.
+has its turn. With `--wait` every env step takes longer by so many milliseconds in which the processor is free, as
+with a game in another process or on another machine.
 """
 
 import argparse
@@ -21,17 +22,46 @@ from typing import Any
 
 import ray
 import torch
+from ray.rllib.env.env_context import EnvContext
+from ray.rllib.env.multi_agent_env import MultiAgentEnv
 from rich.console import Console
 from rich.table import Table
+
+from rllib_mamba.registry import make_environment
 
 EXAMPLES = Path(__file__).parents[1] / "tuned_examples"
 TURNS, OVERLAPPED = "in turns", "overlapped"
 KINDS = {TURNS: False, OVERLAPPED: True}
 
 
-def configuration(example: str, env_runners: int, overlap: bool, options: Mapping[str, Any]) -> Any:
+class Waiting(MultiAgentEnv):
+    """The environment `environment` of the settings, whose every step waits `wait` milliseconds longer."""
+
+    def __init__(self, config: EnvContext) -> None:
+        super().__init__()
+        settings = dict(config)
+        self._seconds = settings.pop("wait") / 1e3
+        name = settings.pop("environment")
+        self._environment = make_environment(name, EnvContext(settings, config.worker_index, config.vector_index))
+        self.possible_agents = self._environment.possible_agents
+        self.observation_spaces = self._environment.observation_spaces
+        self.action_spaces = self._environment.action_spaces
+
+    def reset(self, **kwargs: Any) -> Any:
+        """As without waiting."""
+        return self._environment.reset(**kwargs)
+
+    def step(self, actions: dict[Any, Any]) -> Any:
+        """Waits and steps."""
+        time.sleep(self._seconds)
+        return self._environment.step(actions)
+
+
+def configuration(example: str, env_runners: int, overlap: bool, options: Mapping[str, Any], wait: float = 0.0) -> Any:
     """The configuration of a tuned example with so many env runners, its environments shared out among them."""
     config = runpy.run_path(str(EXAMPLES / f"{example}.py"))["config"]
+    if wait:
+        config.environment(Waiting, env_config={**config.env_config, "environment": config.env, "wait": wait})
     environments = max(1, config.num_envs_per_env_runner // env_runners)
     config.env_runners(num_env_runners=env_runners, num_envs_per_env_runner=environments)
     config.debugging(seed=0, log_level="ERROR")
@@ -90,7 +120,7 @@ def measure(example: str, env_runners: int, options: Mapping[str, Any], argument
     algorithms = {}
     try:
         for kind, overlap in KINDS.items():
-            algorithms[kind] = configuration(example, env_runners, overlap, options).build_algo()
+            algorithms[kind] = configuration(example, env_runners, overlap, options, arguments.wait).build_algo()
         found = compare(algorithms, arguments.cycles, arguments.repeats)
     finally:
         for algorithm in algorithms.values():
@@ -128,6 +158,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--cycles", type=int, default=5, help="cycles of updates of a turn")
     parser.add_argument("--repeats", type=int, default=5, help="turns of each training")
     parser.add_argument("--threads", type=int, default=1, help="torch threads of the learner")
+    parser.add_argument("--wait", type=float, default=0.0, help="milliseconds that an env step takes longer")
     parser.add_argument("--options", default='{"min_steps_before_learning": 500}', help="training options, as JSON")
     parser.add_argument("--quick", action="store_true", help="one env runner, two turns of two cycles")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
