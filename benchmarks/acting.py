@@ -11,18 +11,17 @@ environment (with its teams) and RLlib: the rest.
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from itertools import product
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import ray
 import torch
+from figures import shown, spread, write
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 from rich.console import Console
 from rich.table import Table
@@ -172,21 +171,15 @@ def measure_remote(config: MAMBAConfig, seconds: float, repeats: int) -> dict[st
     return {"steps_per_second": spread(rates), "shares": shares_of(parts, sum(total for _, total in ends))}
 
 
-def spread(values: list[float]) -> list[float]:
-    """Least, median and most."""
-    return [min(values), median(values), max(values)]
-
-
 def table_of(results: list[dict[str, Any]]) -> Table:
     """What is printed."""
     table = Table(title="Env steps a second, median (least to most)", title_justify="left")
     for heading in ("agents", "envs", "runners", "connectors", "steps", "RLlib", "module", "environment"):
         table.add_column(heading)
     for found in results:
-        least, middle, most = found["steps_per_second"]
         shares = [f"{found['shares'][part]:.0%}" for part in ("RLlib", "module", "environment")]
         counts = [str(found[name]) for name in ("agents", "environments", "env_runners", "connectors")]
-        table.add_row(*counts, f"{middle:.0f} ({least:.0f} to {most:.0f})", *shares)
+        table.add_row(*counts, shown(found["steps_per_second"]), *shares)
     return table
 
 
@@ -224,8 +217,7 @@ def main() -> None:
         results.append(counts | {"connectors": "RLlib's" if rllib else "ours"} | measured)
     Console().print(table_of(results))
     if arguments.json:
-        machine = {"cores": os.cpu_count(), "torch": torch.__version__, "load": os.getloadavg()}
-        arguments.json.write_text(json.dumps({"machine": machine, "results": results}, indent=2) + "\n")
+        write(arguments.json, results)
 
 
 if __name__ == "__main__":

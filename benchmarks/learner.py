@@ -26,10 +26,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
+from figures import spread
 from learner_programs import OurProgram, Program, ReferenceProgram, Seconds
 from learner_sizes import SIZES, needed_operations, random_batch
 from rich.console import Console
@@ -129,10 +129,6 @@ def measure(size: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def summary(runs: list[Seconds]) -> dict[str, dict[str, list[float]]]:
     """By part: least, median and most, of wall and of CPU seconds."""
-
-    def spread(values: list[float]) -> list[float]:
-        return [min(values), median(values), max(values)]
-
     return {
         part: {kind: spread([run[part][index] for run in runs]) for index, kind in enumerate(("wall", "cpu"))}
         for part in runs[0]

@@ -11,17 +11,16 @@ with a game in another process or on another machine.
 
 import argparse
 import json
-import os
 import runpy
 import time
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import ray
 import torch
+from figures import shown, spread, write
 from ray.rllib.env.env_context import EnvContext
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 from rich.console import Console
@@ -128,25 +127,15 @@ def measure(example: str, env_runners: int, options: Mapping[str, Any], argument
     return {"example": example, "env_runners": env_runners} | found
 
 
-def spread(values: list[float]) -> list[float]:
-    """Least, median and most."""
-    return [min(values), median(values), max(values)]
-
-
 def table_of(results: list[dict[str, Any]]) -> Table:
     """What is printed."""
     table = Table(title="Milliseconds by env step, median (least to most)", title_justify="left")
     for heading in ("example", "env runners", *KINDS, "of it waiting for env runners", "ratio"):
         table.add_column(heading, overflow="fold")
     for found in results:
-        costs = [
-            f"{middle:.2f} ({least:.2f} to {most:.2f})"
-            for least, middle, most in (found[kind]["milliseconds"] for kind in KINDS)
-        ]
+        costs = [shown(found[kind]["milliseconds"], 2) for kind in KINDS]
         waited = ", ".join(f"{found[kind]['waited'][1]:.1%}" for kind in KINDS)
-        least, middle, most = found["ratio"]
-        ratio = f"{middle:.2f} ({least:.2f} to {most:.2f})"
-        table.add_row(found["example"], str(found["env_runners"]), *costs, waited, ratio)
+        table.add_row(found["example"], str(found["env_runners"]), *costs, waited, shown(found["ratio"], 2))
     return table
 
 
@@ -178,8 +167,7 @@ def main() -> None:
         Console().print(table_of(results[-1:]))
     Console().print(table_of(results))
     if arguments.json:
-        machine = {"cores": os.cpu_count(), "torch": torch.__version__, "load": os.getloadavg()}
-        arguments.json.write_text(json.dumps({"machine": machine, "results": results}, indent=2) + "\n")
+        write(arguments.json, results)
 
 
 if __name__ == "__main__":

@@ -187,7 +187,7 @@ class TeamEnv(MultiAgentEnv):
 
     def _reward(self, rewards: Mapping[AgentID, Any]) -> None:
         for agent, reward in rewards.items():
-            team, row = self._places.get(agent) or self._place(agent, f"the reward {reward!r}")
+            team, row = self._place(agent, "the reward", reward)
             self._returns[agent] += team.reward(row, reward)
 
     def _observe(
@@ -203,7 +203,7 @@ class TeamEnv(MultiAgentEnv):
             for team in teams:
                 team.hear(common[columns.COMM_MASK])
         for agent, observation in observations.items():
-            team, row = self._places.get(agent) or self._place(agent, "an observation")
+            team, row = self._place(agent, "an observation")
             # Some environments go on reporting those that are done.
             if not (team.gone(row) and (terminateds.get(agent) or truncateds.get(agent))):
                 team.see(row, observation)
@@ -253,12 +253,13 @@ class TeamEnv(MultiAgentEnv):
             raise EnvironmentDataError(f"Step {self._step}: the global state {state} holds a NaN or infinite number.")
         return state
 
-    def _place(self, agent: AgentID, what: str) -> tuple[Team, int]:
+    def _place(self, agent: AgentID, what: str, value: Any = None) -> tuple[Team, int]:
         try:
             return self._places[agent]
         except KeyError:
+            given = what if value is None else f"{what} {value!r}"
             raise EnvironmentDataError(
-                f"Step {self._step}: {type(self.env).__name__} gave {what} for the unknown agent {agent!r}; "
+                f"Step {self._step}: {type(self.env).__name__} gave {given} for the unknown agent {agent!r}; "
                 f"its possible agents are {list(self._places)}."
             ) from None
 
