@@ -41,6 +41,7 @@ def draw(comparison: Comparison, folder: Path) -> dict[str, list[str]]:
 
 def _learning_curves(section: SectionNumbers, method: Method, palette: dict[str, str], styles: dict[str, Any]) -> Any:
     import matplotlib.pyplot as plt
+    from matplotlib.patheffects import withStroke
     from matplotlib.ticker import FuncFormatter
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(_WIDTH, 2.9), sharey=True, layout="constrained")
@@ -52,9 +53,11 @@ def _learning_curves(section: SectionNumbers, method: Method, palette: dict[str,
             _curve(axes, group, axis, factor, palette[group.name], styles[group.name])
         axes.axhline(section.threshold, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
         axes.set_xlim(left=0)
-    left.text(
+    label = left.text(
         0.01, section.threshold, "threshold", transform=left.get_yaxis_transform(), color=GREY, fontsize=7, va="bottom"
     )
+    # Legible where curves pass behind it.
+    label.set(path_effects=[withStroke(linewidth=2, foreground="white")], zorder=4)
     left.xaxis.set_major_formatter(FuncFormatter(thousands))
     left.set_xlabel(unit.capitalize() if unit != "timesteps_total" else unit)
     right.set_xlabel(f"Wall-clock ({time_name})")
