@@ -2,6 +2,7 @@
 
 from rllib_mamba.world_model.config import WorldModelConfig
 from rllib_mamba.world_model.losses import LOSSES, WorldModelOutputs, world_model_losses
+from rllib_mamba.world_model.observation_normalizer import ObservationNormalizer
 from rllib_mamba.world_model.predictions import StartStates, infer_start_states
 from rllib_mamba.world_model.reward_unit import RewardUnit, mean_square
 from rllib_mamba.world_model.rssm import LatentState
@@ -14,6 +15,7 @@ __all__ = [
     "AlignedSequence",
     "LatentState",
     "ModeSampler",
+    "ObservationNormalizer",
     "RandomSampler",
     "RewardUnit",
     "Sampler",

@@ -21,6 +21,7 @@ class WorldModelConfig:
         communication_heads: attention heads; must divide `hidden_size`.
         communication_dropout: dropout probability in those layers, in training mode only.
         predict_action_mask: learn which actions are legal, so that imagination can mask them.
+        normalize_observations: read and reconstruct every observed feature in units of its running deviation.
 
     Raises:
         ValueError: if a size is not positive, the heads do not divide the hidden size, or the dropout is not in [0, 1).
@@ -37,6 +38,7 @@ class WorldModelConfig:
     communication_heads: int = 8
     communication_dropout: float = 0.1
     predict_action_mask: bool = False
+    normalize_observations: bool = False
 
     def __post_init__(self) -> None:
         for name in (

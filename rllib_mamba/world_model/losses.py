@@ -71,9 +71,10 @@ def world_model_losses(
     predictions = predict(model, sequence, sampler)
     rows = sequence.num_target_rows
     alive = sequence.alive[:rows]
+    unit = None if model.normalizer is None else model.normalizer.deviation
     kl = balanced_kl(predictions.prior_logits, predictions.posterior_logits, model.config.num_categoricals, kl_balance)
     losses = {
-        "reconstruction": reconstruction_loss(predictions.reconstruction, sequence.observation[:rows], alive),
+        "reconstruction": reconstruction_loss(predictions.reconstruction, sequence.observation[:rows], alive, unit),
         "reward": (
             reward_loss(predictions.reward, sequence.reward)
             if reward_unit is None
@@ -92,8 +93,16 @@ def world_model_losses(
     return WorldModelOutputs(losses, predictions, start_states(sequence, predictions.posterior), metrics)
 
 
-def reconstruction_loss(reconstruction: Tensor, observation: Tensor, alive: Tensor) -> Tensor:
-    """Smooth L1 of (..., N, O) summed over O, zero where not `alive` (..., N), averaged over all items."""
+def reconstruction_loss(
+    reconstruction: Tensor, observation: Tensor, alive: Tensor, unit: Tensor | None = None
+) -> Tensor:
+    """Smooth L1 of (..., N, O) summed over O, zero where not `alive` (..., N), averaged over all items.
+
+    Counted in `unit` (O,), features with a small range weigh as much as others: what is worth knowing, such as a place
+    on a great map, may be small in numbers.
+    """
+    if unit is not None:
+        reconstruction, observation = reconstruction / unit, observation / unit
     error = F.smooth_l1_loss(reconstruction, observation, reduction="none").sum(-1)
     return (error * alive).mean()
 

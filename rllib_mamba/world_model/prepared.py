@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from rllib_mamba.world_model.communication import AgentAttention, AttentionLayer, index_code
 from rllib_mamba.world_model.linear import Linear, has_onednn
+from rllib_mamba.world_model.observation_normalizer import ObservationNormalizer
 from rllib_mamba.world_model.recurrence import GRUCell
 from rllib_mamba.world_model.world_model import WorldModel
 
@@ -157,7 +158,7 @@ class PreparedPosterior:
         self._communication = PreparedAttention(rssm.communication)
         self._recurrence = PreparedGRUCell(rssm.recurrence)
         layers = [layer for layer in world_model.encoder.layers if isinstance(layer, Linear)]
-        self._encoder = [PreparedLinear.of(layer) for layer in layers[:-1]]
+        self._encoder = [_with_normalizer(layers[0], world_model.normalizer), *map(PreparedLinear.of, layers[1:-1])]
         self._hidden = _with_last_layer(rssm.posterior_hidden, layers[-1])
         self._output = PreparedLinear.of(rssm.posterior_output)
 
@@ -185,6 +186,14 @@ class PreparedPosterior:
             hidden = layer(hidden, relu=True)
         hidden = self._hidden(torch.cat([following, hidden], -1), relu=True)
         return following, self._output(hidden)
+
+
+def _with_normalizer(layer: Linear, normalizer: ObservationNormalizer | None) -> PreparedLinear:
+    """`layer` reading observations as they are in place of what `normalizer` makes of them."""
+    if normalizer is None:
+        return PreparedLinear.of(layer)
+    weight = layer.weight / normalizer.deviation
+    return PreparedLinear(weight, layer.bias - weight @ normalizer.mean)
 
 
 def _with_last_layer(layer: Linear, last: Linear) -> PreparedLinear:

@@ -6,6 +6,7 @@ from rllib_mamba.world_model.config import WorldModelConfig
 from rllib_mamba.world_model.features import Features, IndexedFeatures
 from rllib_mamba.world_model.heads import ActionInformationHead, FeatureHead
 from rllib_mamba.world_model.networks import ObservationDecoder, ObservationEncoder, initialise_matrices_xavier
+from rllib_mamba.world_model.observation_normalizer import ObservationNormalizer
 from rllib_mamba.world_model.rssm import RSSM, LatentState
 from rllib_mamba.world_model.sampling import Sampler
 
@@ -20,6 +21,7 @@ class WorldModel(nn.Module):
         super().__init__()
         self.config = config
         features, hidden = config.feature_size, config.hidden_size
+        self.normalizer = ObservationNormalizer(config.observation_size) if config.normalize_observations else None
         self.encoder = ObservationEncoder(config.observation_size, hidden)
         self.rssm = RSSM(config)
         self.decoder = ObservationDecoder(features, hidden, config.observation_size)
@@ -41,7 +43,7 @@ class WorldModel(nn.Module):
 
     def encode(self, observation: Tensor) -> Tensor:
         """Embedding (..., N, H) of observations (..., N, O)."""
-        embedding: Tensor = self.encoder(observation)
+        embedding: Tensor = self.encoder(observation if self.normalizer is None else self.normalizer(observation))
         return embedding
 
     def observe_step(
@@ -108,7 +110,7 @@ class WorldModel(nn.Module):
     def decode(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Reconstructed observation (..., N, O) and the decoder's last hidden layer (..., N, H)."""
         reconstruction, hidden = self.decoder(features)
-        return reconstruction, hidden
+        return reconstruction if self.normalizer is None else self.normalizer.inverse(reconstruction), hidden
 
     def action_information(self, hidden: Tensor) -> Tensor:
         """Logits (..., N, A) of the previous action, from the decoder's last hidden layer (..., N, H)."""

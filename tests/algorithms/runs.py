@@ -26,8 +26,8 @@ def two_teams(**options: Any) -> MAMBAConfig:
 
 
 def signals(**options: Any) -> MAMBAConfig:
-    """A game with masks, deaths and agents of different sizes."""
-    return symbol_game(**options).environment(Signals)
+    """A game with masks, deaths and agents of different sizes; observations in units of their own."""
+    return symbol_game(normalize_observations=True, **options).environment(Signals)
 
 
 def pair_and_lone(agent_id: str, *args: Any, **kwargs: Any) -> str:
@@ -45,6 +45,7 @@ def annealed(**options: Any) -> MAMBAConfig:
         entropy_decay=0.9,
         use_target_critic=True,
         target_update_interval=3,
+        normalize_observations=True,
         **options,
     )
 

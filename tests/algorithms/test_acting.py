@@ -111,6 +111,15 @@ def test_weights_changed_in_place_are_noticed(name):
     assert_same_steps(networks, observation, 4, 3)
 
 
+def test_observations_in_units_that_change():
+    networks, observation = make_networks(normalize_observations=True), make_observation(4, 3)
+    assert_same_steps(networks, observation, 4, 3)
+    for shift in (2.0, -5.0):
+        seen = torch.randn(100, 6) * torch.tensor([0.1, 1.0, 20.0, 1.0, 1.0, 0.5]) + shift
+        networks.world_model.normalizer.update(seen, torch.ones(100, dtype=torch.bool))
+        assert_same_steps(networks, observation, 4, 3)
+
+
 def test_loaded_weights_are_noticed():
     networks, observation = make_networks(), make_observation(4, 3)
     assert_same_steps(networks, observation, 4, 3)

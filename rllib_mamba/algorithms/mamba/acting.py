@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rllib_mamba.algorithms.policy import ActingNetworks
 from rllib_mamba.imagination import Actor
@@ -106,22 +106,28 @@ class _PreparedNetworks:
     """The networks' weights laid out for acting, as long as they stay what they are."""
 
     def __init__(self, world_model: WorldModel, actor: Actor) -> None:
-        used = (world_model.encoder, world_model.rssm, actor)
+        used: tuple[nn.Module, ...] = (world_model.encoder, world_model.rssm, actor)
+        if world_model.normalizer is not None:
+            used += (world_model.normalizer,)
         # By name, because loading may put others in their place.
         self._places = [
-            (module._parameters, name) for part in used for module in part.modules() for name in module._parameters
+            (owned, name)
+            for part in used
+            for module in part.modules()
+            for owned in (module._parameters, module._buffers)
+            for name in owned
         ]
         self._seen = self._versions()
         self.posterior = PreparedPosterior(world_model)
         self.actor = _PreparedActor(actor, world_model.config)
 
     def is_current(self) -> bool:
-        """Whether no weight has been changed since."""
+        """Whether no weight or statistic has been changed since."""
         return self._seen == self._versions()
 
     def _versions(self) -> list[tuple[int, int]]:
-        parameters = (owned[name] for owned, name in self._places)
-        return [(parameter.data_ptr(), parameter._version) for parameter in parameters if parameter is not None]
+        tensors = (owned[name] for owned, name in self._places)
+        return [(tensor.data_ptr(), tensor._version) for tensor in tensors if tensor is not None]
 
 
 class _PreparedActor:

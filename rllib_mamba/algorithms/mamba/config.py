@@ -49,6 +49,7 @@ class MAMBAConfig(TeamAlgorithmConfig):
         "communication_heads",
         "communication_dropout",
         "predict_action_mask",
+        "normalize_observations",
         "mask_dead_agents",
     )
     checkpoint_options = tuple(
@@ -86,6 +87,7 @@ class MAMBAConfig(TeamAlgorithmConfig):
             str, float
         ] = {}  # Factors on world-model losses by name, at least 0; 1 where none is given.
         self.normalize_reward_loss = True  # Count rewards in units of their running root mean square.
+        self.normalize_observations = False  # Read and learn each observed feature in units of its running deviation.
         self.predict_action_mask: bool | None = None  # Learn which actions are legal; None: where there are masks.
 
         # How a replayed sequence is read. The defaults mend what the published code leaves wanting; see `paper`.
@@ -159,6 +161,7 @@ class MAMBAConfig(TeamAlgorithmConfig):
         kl_balance: float = NotProvided,
         loss_scales: dict[str, float] = NotProvided,
         normalize_reward_loss: bool = NotProvided,
+        normalize_observations: bool = NotProvided,
         predict_action_mask: bool | None = NotProvided,
         mask_dead_agents: bool = NotProvided,
         mask_communication: bool = NotProvided,

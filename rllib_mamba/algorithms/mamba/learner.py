@@ -133,6 +133,8 @@ class MAMBALearner(TeamLearner):
         self, module_id: str, module: MAMBARLModule, config: MAMBAConfig, sequence: AlignedSequence
     ) -> Tensor:
         world_model = module.networks.world_model.train()
+        if world_model.normalizer is not None:
+            world_model.normalizer.update(sequence.observation, sequence.alive, self._sum_over_learners)
         unit = self._reward_unit(module_id, sequence.reward) if config.normalize_reward_loss else None
         with self._precision(config):
             outputs = world_model_losses(world_model, sequence, self.sampler, config.kl_balance, unit)

@@ -23,6 +23,7 @@ PAPER: dict[str, Any] = {
     "kl_balance": 0.2,
     "loss_scales": {},
     "normalize_reward_loss": False,
+    "normalize_observations": False,
     "weigh_by_continuation": False,
     "absorbing_steps": 2,
     "communication": True,

@@ -60,6 +60,7 @@ RANGES = Ranges(
         "truncation_is_terminal",
         "shared_reward",
         "normalize_reward_loss",
+        "normalize_observations",
         "normalize_advantages",
         "weigh_by_continuation",
         "use_target_critic",
