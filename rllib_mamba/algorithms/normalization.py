@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+
+from rllib_mamba.moments import Reduce, mean_and_variance, merged, moment_sums
 
 DECAY = 0.99999
 """Share of the old statistics that stays in an update: all updates count alike. Source: the code of MAPPO."""
 LEAST_VARIANCE = 1e-2
 """Source: the code of MAPPO."""
-
-Reduce = Callable[[Tensor], Tensor]
-"""Adds up a tensor over all learners; the identity where there is only one."""
 
 
 class RunningNormalizer(nn.Module):
@@ -64,24 +63,18 @@ class RunningNormalizer(nn.Module):
             mask: (R, N) bool, which of them count; a statistic with none stays as it is.
             reduce: sums a tensor over the learners, so that all have the statistics of all.
         """
-        counted = mask.double()
-        values = targets.double() * counted
-        sums = torch.stack([counted.sum(0), values.sum(0), (values * targets.double()).sum(0)])
+        sums = moment_sums(targets, mask)
         if self.mean.numel() == 1:
             sums = sums.sum(dim=1, keepdim=True)
-        count, total, squares = (sums if reduce is None else reduce(sums)).unbind()
-        batch_mean = total / count.clamp(min=1)
-        batch_variance = squares / count.clamp(min=1) - batch_mean.square()
-        new_weight = torch.where(count > 0, 1 - DECAY, 0.0)
+        if reduce is not None:
+            sums = reduce(sums)
+        new_weight = torch.where(sums[0] > 0, 1 - DECAY, 0.0)
         old_weight, old_mean, old_deviation = (part.clone() for part in (self.weight, self.mean, self.deviation))
         self.weight.mul_(1 - new_weight).add_(new_weight)
         share = new_weight / self.weight.clamp(min=1 - DECAY)
-        mean = old_mean + share * (batch_mean - old_mean)
-        self.variance.copy_(
-            (1 - share) * (self.variance + (old_mean - mean).square())
-            + share * (batch_variance + (batch_mean - mean).square())
-        )
+        mean, variance = merged(old_mean, self.variance, *mean_and_variance(sums), share)
         self.mean.copy_(mean)
+        self.variance.copy_(variance)
         if self._preserved:
             scales = torch.where(old_weight > 0, old_deviation / self.deviation, 1.0)
             shifts = torch.where(old_weight > 0, (old_mean - self.mean) / self.deviation, 0.0)

@@ -1,6 +1,5 @@
 """Proximal policy optimisation (Schulman et al., 2017) on imagined trajectories."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -11,14 +10,12 @@ from rllib_mamba.imagination.options import ImaginationOptions
 from rllib_mamba.imagination.parts import parts_of
 from rllib_mamba.imagination.returns import lambda_returns
 from rllib_mamba.imagination.rollout import Rollout
+from rllib_mamba.moments import Reduce
 from rllib_mamba.world_model.features import Features
 from rllib_mamba.world_model.linear import constant_weights
 from rllib_mamba.world_model.sequence import hearing
 
 ADVANTAGE_EPSILON = 1e-4
-
-Reduce = Callable[[Tensor], Tensor]
-"""Adds up a tensor over all learners; the identity where there is only one."""
 
 
 class Experience(NamedTuple):

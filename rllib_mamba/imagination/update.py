@@ -10,8 +10,9 @@ from torch.optim import Optimizer
 from rllib_mamba.imagination.actor_critic import Actor, Critic
 from rllib_mamba.imagination.options import ImaginationOptions
 from rllib_mamba.imagination.parts import parts_of
-from rllib_mamba.imagination.ppo import Experience, Reduce, Rows, policy_loss, prepare, value_loss
+from rllib_mamba.imagination.ppo import Experience, Rows, policy_loss, prepare, value_loss
 from rllib_mamba.imagination.rollout import Rollout
+from rllib_mamba.moments import Reduce
 from rllib_mamba.world_model.linear import constant_weights
 
 GradientHook = Callable[[nn.Module], Tensor]

@@ -1,16 +1,13 @@
 """Observations in units of their own, so that a feature's scale does not decide how well it is learned."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
+
+from rllib_mamba.moments import Reduce, mean_and_variance, merged, moment_sums
 
 DECAY = 0.999
 LEAST_DEVIATION = 1e-2
 CONSTANT = 1e-6
-
-Reduce = Callable[[Tensor], Tensor]
-"""Adds up a tensor over all learners; the identity where there is only one."""
 
 
 class ObservationNormalizer(nn.Module):
@@ -54,17 +51,11 @@ class ObservationNormalizer(nn.Module):
             alive: (...) bool, which of them are observations and not padding.
             reduce: sums a tensor over the learners, so that all have the statistics of all.
         """
-        values = observation.double().flatten(0, -2)
-        counted = alive.double().flatten().unsqueeze(-1)
-        total, squares = (counted * values).sum(0), (counted * values.square()).sum(0)
-        sums = torch.cat([counted.sum(0), total, squares])
-        count, total, squares = (sums if reduce is None else reduce(sums)).split([1, len(total), len(squares)])
-        batch_mean = total / count.clamp(min=1)
-        batch_variance = (squares / count.clamp(min=1) - batch_mean.square()).clamp(min=0)
-        self.weight.mul_(DECAY).add_(count)
-        share = count / self.weight.clamp(min=1)
-        step = batch_mean - self.mean
-        spread = (1 - share) * self.variance + share * batch_variance
+        own = moment_sums(observation.flatten(0, -2), alive.flatten().unsqueeze(-1))
+        sums = own if reduce is None else reduce(own)
+        count = sums[0]
+        self.weight.mul_(DECAY).add_(count[:1])
         # RLlib keeps weights in single precision: what is stored here is what a checkpoint restores.
-        self.variance.copy_(spread + share * (1 - share) * step.square())
-        self.mean.add_(share * step)
+        mean, variance = merged(self.mean, self.variance, *mean_and_variance(sums), count / self.weight.clamp(min=1))
+        self.mean.copy_(mean)
+        self.variance.copy_(variance)
