@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -34,7 +35,7 @@ _TEAM_SETUP = "team_env"
 
 
 def find_results(path: Path) -> list[Path]:
-    """Returns the result files at `path`: the file itself, that of a trial folder, or all below.
+    """Returns the result files at `path`: the file itself, that of a trial folder, or all below, links followed.
 
     Raises ReportError where there are none.
     """
@@ -43,12 +44,23 @@ def find_results(path: Path) -> list[Path]:
     if not path.is_dir():
         remote = " Copy results of remote storage to a local folder first." if "://" in str(path) else ""
         raise ReportError(f"there is no results folder {path}.{remote}")
-    files = [file for file in sorted(path.rglob(RESULT_FILE)) if "checkpoint_" not in file.parent.name]
+    files = sorted(_result_files_below(path))
     if not files:
         raise ReportError(
             f"{path} has no results: no {RESULT_FILE} in it or below; give a trial, experiment or results folder."
         )
     return files
+
+
+def _result_files_below(path: Path) -> Iterator[Path]:
+    """Each once, also where links make a circle or lead to one folder twice."""
+    seen = set()
+    for folder, inside, files in os.walk(path, followlinks=True):
+        real = Path(folder).resolve()
+        inside[:] = sorted(name for name in inside if real not in seen and not name.startswith("checkpoint_"))
+        if RESULT_FILE in files and real not in seen:
+            yield Path(folder) / RESULT_FILE
+        seen.add(real)
 
 
 def read_run(file: Path, label: str | None = None) -> Run | None:

@@ -152,3 +152,17 @@ def test_metrics_go_by_full_and_short_names(make_run: Callable[..., Path], tune_
     assert resolve_metric("episode_return_mean", [run, *evaluated]) == RETURN
     with pytest.raises(ReportError, match=r"has no metric 'episode_retrun'. It has episode_return_m"):
         resolve_metric("episode_retrun", [run])
+
+
+def test_linked_folders_are_read_and_each_run_once(make_run: Callable, tmp_path: Path) -> None:
+    first, second = make_run("elsewhere/first", [1.0, 2.0]), make_run("elsewhere/second", [1.0, 2.0], seed=1)
+    results = tmp_path / "results"
+    results.mkdir()
+    (results / "first").symlink_to(first)
+    (results / "again").symlink_to(first)
+    (results / "both").symlink_to(second.parent)
+    (second / "circle").symlink_to(results)
+    (second / "checkpoint_000000").mkdir()
+    shutil.copy(second / "result.json", second / "checkpoint_000000")
+    runs, _ = read_all([str(results)])
+    assert sorted(run.seed for run in runs) == [0, 1]
