@@ -32,6 +32,18 @@ def _default(value: object) -> str:
     return f"(default: {value})"
 
 
+_Verbose = Annotated[
+    int, Option("--verbose", "-v", count=True, show_default=False, help="-v INFO, -vv DEBUG and tracebacks.")
+]
+_OtherEnvironment = Annotated[
+    str | None, Option("--env", "-e", help="Another environment. " + _default("that of training"))
+]
+_OtherSettings = Annotated[
+    list[str] | None,
+    Option("--config", "-c", help="Other settings: JSON or key=value, repeatable (env_config.size=5)."),
+]
+
+
 @dataclass(kw_only=True)
 class TrainOptions:
     """What was given on the command line of `rllib train` or `rllib train file`."""
@@ -201,9 +213,7 @@ class TrainOptions:
     no_tune: Annotated[
         bool | None, Option("--no-tune", help="Run the algorithm in this process.", rich_help_panel=CLUSTER)
     ] = None
-    verbose: Annotated[
-        int, Option("--verbose", "-v", count=True, show_default=False, help="-v INFO, -vv DEBUG and tracebacks.")
-    ] = 0
+    verbose: _Verbose = 0
 
     def given(self) -> list[str]:
         """Returns the names of the options that the command line set."""
@@ -245,13 +255,8 @@ class EvaluateOptions:
 
     episodes: Annotated[int | None, Option(min=1, help=f"Episodes to play. {_default(10)}")] = None
     steps: Annotated[int | None, Option(min=1, help="Env steps to play; the last episode is played to its end.")] = None
-    env: Annotated[str | None, Option("--env", "-e", help="Another environment. " + _default("that of training"))] = (
-        None
-    )
-    config: Annotated[
-        list[str] | None,
-        Option("--config", "-c", help="Other settings: JSON or key=value, repeatable (env_config.size=5)."),
-    ] = None
+    env: _OtherEnvironment = None
+    config: _OtherSettings = None
     algo: Annotated[
         str | None, Option("--algo", "-a", "--run", "-r", help="Algorithm that the checkpoint has to be of.")
     ] = None
@@ -266,9 +271,7 @@ class EvaluateOptions:
     num_env_runners: Annotated[
         int | None, Option(min=0, help=f"Processes that play side by side, 0 for this one. {_default(0)}")
     ] = None
-    verbose: Annotated[
-        int, Option("--verbose", "-v", count=True, show_default=False, help="-v INFO, -vv DEBUG and tracebacks.")
-    ] = 0
+    verbose: _Verbose = 0
 
 
 @dataclass(kw_only=True)
@@ -283,9 +286,7 @@ class CheckOptions:
     steps: Annotated[int, Option(min=1, help="Steps after which an episode is left.")] = DEFAULT_CHECKED_STEPS
     seed: Annotated[int, Option(min=0, help="Seed of the first episode and of the actions.")] = 0
     out: Annotated[Path | None, Option(help="JSON file for what was found.")] = None
-    verbose: Annotated[
-        int, Option("--verbose", "-v", count=True, show_default=False, help="-v INFO, -vv DEBUG and tracebacks.")
-    ] = 0
+    verbose: _Verbose = 0
 
 
 @dataclass(kw_only=True)
@@ -327,9 +328,7 @@ class CompareOptions:
     allow_equal_seeds: Annotated[
         bool, Option("--allow-equal-seeds", help="Take several runs with one seed for several seeds.")
     ] = False
-    verbose: Annotated[
-        int, Option("--verbose", "-v", count=True, show_default=False, help="-v INFO, -vv DEBUG and tracebacks.")
-    ] = 0
+    verbose: _Verbose = 0
 
 
 @dataclass(kw_only=True)
@@ -344,17 +343,10 @@ class DreamOptions:
     starts: Annotated[int, Option(min=1, help="Predictions in each episode, from rows spread over it.")] = 4
     pictures: Annotated[int, Option(min=0, help="Episodes of which a prediction is drawn.")] = 2
     team: Annotated[str | None, Option(help="Team whose world model it is. " + _default("the only one"))] = None
-    env: Annotated[str | None, Option("--env", "-e", help="Another environment. " + _default("that of training"))] = (
-        None
-    )
-    config: Annotated[
-        list[str] | None,
-        Option("--config", "-c", help="Other settings: JSON or key=value, repeatable (env_config.size=5)."),
-    ] = None
+    env: _OtherEnvironment = None
+    config: _OtherSettings = None
     seed: Annotated[int, Option(help="Seed of the first episode; then seed + 1, ...")] = 0
     greedy: Annotated[
         bool, Option("--greedy/--sample", help="Whether the most probable actions are played, or samples.")
     ] = True
-    verbose: Annotated[
-        int, Option("--verbose", "-v", count=True, show_default=False, help="-v INFO, -vv DEBUG and tracebacks.")
-    ] = 0
+    verbose: _Verbose = 0
