@@ -16,7 +16,9 @@ from typing import Any
 
 NAME = "sweep_smax_3m"
 #: What trials are compared by. A battle won comes to 2; before any is won, the share of health that the enemies lost.
-RETURN = "episode_return_mean"
+RETURN = "env_runners/episode_return_mean"
+#: An iteration's results are means over its own episodes, a dozen here.
+EPISODES = 50
 BEST_RETURN = 2.0
 
 #: Those of tuned_examples/mamba/smax_3m.py where the sweep searches nothing.
@@ -45,7 +47,7 @@ SEARCHED = {
 
 @dataclass(frozen=True)
 class Trial:
-    """What a trial searched, and its mean return of the last episodes, by env steps."""
+    """What a trial searched, and its mean return of the last `EPISODES` episodes, by env steps."""
 
     settings: dict[str, float]
     env_steps: list[int]
@@ -73,19 +75,15 @@ def run(results: Path, trials: int, env_steps: int, seed: int) -> int:
 
 def read(folder: Path) -> list[Trial]:
     """The trials of an experiment that have a return, the best at their end first."""
+    from rllib_mamba.reports.reading import read_run
+
     trials = []
     for file in folder.glob("*/result.json"):
-        # The last line may be half written while a trial runs.
-        lines = [line for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]
-        curve = [
-            (row["num_env_steps_sampled_lifetime"], metrics[RETURN])
-            for row in map(json.loads, lines)
-            if RETURN in (metrics := row.get("env_runners", {}))
-        ]
-        if curve:
-            config = json.loads((file.parent / "params.json").read_text())
-            settings = {name: float(config[name]) for name in SEARCHED}
-            trials.append(Trial(settings, [int(steps) for steps, _ in curve], [value for _, value in curve]))
+        trained = read_run(file)
+        if trained is not None and RETURN in trained.metrics:
+            curve = trained.series(RETURN, EPISODES)
+            settings = {name: float(trained.settings[name]) for name in SEARCHED}
+            trials.append(Trial(settings, curve.steps.astype(int).tolist(), curve.values.tolist()))
     return sorted(trials, key=lambda trial: -trial.final)
 
 
@@ -113,7 +111,7 @@ def draw(trials: list[Trial], picture: Path) -> None:
             axes[name].plot(trial.settings[name], trial.final, "o", color=colour, markersize=7)
     axes["curves"].set(
         xlabel="env steps",
-        ylabel="mean return of the last 50 training episodes (2: all won)",
+        ylabel=f"mean return of the last {EPISODES} training episodes (2: all won)",
         ylim=(0, BEST_RETURN),
         xlim=(0, None),
     )
