@@ -52,7 +52,7 @@ def batch() -> dict[str, torch.Tensor]:
 
 
 def world_model() -> WorldModel:
-    config = WorldModelConfig(O, A, 16, 8, 3, 4, predict_action_mask=True)
+    config = WorldModelConfig(O, A, 16, 8, 3, 4, predict_action_mask=True, normalize_observations=True)
     return WorldModel(config).to("meta")
 
 
@@ -60,7 +60,10 @@ def world_model() -> WorldModel:
 def test_world_model_update(options):
     model = world_model()
     unit = torch.ones((), device="meta")
-    outputs = world_model_losses(model, align(batch(), options), RandomSampler(), reward_unit=unit)
+    sequence = align(batch(), options)
+    assert model.normalizer is not None
+    model.normalizer.update(sequence.observation, sequence.alive)
+    outputs = world_model_losses(model, sequence, RandomSampler(), reward_unit=unit)
     optimizer = torch.optim.SGD(model.parameters())
     norm = gradient_step(outputs.total, model, optimizer, clip_gradients(1.0))
     assert norm.device.type == outputs.metrics["action_accuracy"].device.type == "meta"
