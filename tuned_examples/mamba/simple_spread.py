@@ -3,7 +3,7 @@
 MPE's game from PettingZoo (`mpe2`), 25 steps. Positions are small numbers, so the world model weighs them higher.
 Nothing was tuned.
 
-Expected: a mean return of -19 to -20 in 50 greedy episodes, and -22 to -20 after 11,000 env steps (`docs/benchmarks.md`).
+Expected: a mean return of -19 to -20 in 50 greedy episodes, -22 to -20 after 11,000 env steps (`docs/benchmarks.md`).
 Budget: 50,000 env steps, 10 to 13 minutes on one thread.
 
     rllib example run mamba/simple_spread
