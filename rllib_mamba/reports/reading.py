@@ -57,10 +57,13 @@ def _result_files_below(path: Path) -> Iterator[Path]:
     seen = set()
     for folder, inside, files in os.walk(path, followlinks=True):
         real = Path(folder).resolve()
-        inside[:] = sorted(name for name in inside if real not in seen and not name.startswith("checkpoint_"))
-        if RESULT_FILE in files and real not in seen:
-            yield Path(folder) / RESULT_FILE
+        if real in seen:
+            inside.clear()
+            continue
         seen.add(real)
+        inside[:] = sorted(name for name in inside if not name.startswith("checkpoint_"))
+        if RESULT_FILE in files:
+            yield Path(folder) / RESULT_FILE
 
 
 def read_run(file: Path, label: str | None = None) -> Run | None:
