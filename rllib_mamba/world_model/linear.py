@@ -141,7 +141,7 @@ def _is_for_onednn(inputs: Tensor) -> bool:
     return (
         inputs.device.type == "cpu"
         and inputs.numel() >= FEWEST_ROWS * inputs.shape[-1] > 0
-        and ((inputs.dtype is torch.float32 and has_onednn()) or (inputs.dtype is torch.bfloat16 and _has_bfloat16()))
+        and ((inputs.dtype is torch.float32 and has_onednn()) or (inputs.dtype is torch.bfloat16 and has_bfloat16()))
     )
 
 
@@ -157,7 +157,8 @@ def has_onednn() -> bool:
 
 
 @cache
-def _has_bfloat16() -> bool:
+def has_bfloat16() -> bool:
+    """Whether oneDNN multiplies bfloat16 numbers with the processor's own instructions."""
     return has_onednn() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 

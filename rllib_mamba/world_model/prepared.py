@@ -1,7 +1,7 @@
 """The world model's layers for acting: weights laid out once for the processor, few operations, no gradients.
 
 Acting is many small steps with the same weights. What is computed is what the layers of `WorldModel` compute in
-evaluation mode, up to rounding.
+evaluation mode, up to rounding; in bfloat16 the matrix products are, and everything between them is in float32.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from rllib_mamba.world_model.communication import AgentAttention, AttentionLayer, index_code
-from rllib_mamba.world_model.linear import Linear, has_onednn
+from rllib_mamba.world_model.linear import Linear, has_bfloat16, has_onednn
 from rllib_mamba.world_model.observation_normalizer import ObservationNormalizer
 from rllib_mamba.world_model.recurrence import GRUCell
 from rllib_mamba.world_model.world_model import WorldModel
@@ -23,34 +23,40 @@ FEWEST_AGENTS_IN_PRODUCTS = 16
 
 
 class PreparedLinear:
-    """A linear layer of weight (O, I) and bias (O); where oneDNN is used, with the weight in its own layout."""
+    """A linear layer of weight (O, I) and bias (O) in float32; where oneDNN is used, with the weight in its own layout.
 
-    def __init__(self, weight: Tensor, bias: Tensor) -> None:
-        self._weight, self._bias = weight.detach(), bias.detach()
-        is_for_onednn = weight.device.type == "cpu" and weight.dtype is torch.float32 and has_onednn()
+    With `mixed_precision` inputs and weights are rounded to bfloat16, where the processor multiplies such numbers.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, mixed_precision: bool = False) -> None:
+        on_cpu, is_wide = weight.device.type == "cpu", len(weight) >= FEWEST_OUTPUTS
+        rounded = mixed_precision and is_wide and (has_bfloat16() or not on_cpu)
+        self._dtype = torch.bfloat16 if rounded else weight.dtype
+        self._weight, self._bias = weight.detach().to(self._dtype), bias.detach().to(self._dtype)
         self._packed: Tensor | None = None
-        if is_for_onednn and len(weight) >= FEWEST_OUTPUTS:
+        if on_cpu and is_wide and weight.dtype is torch.float32 and has_onednn():
             self._packed = torch.ops.mkldnn._reorder_linear_weight(self._weight.contiguous())
 
     @classmethod
-    def of(cls, layer: nn.Module) -> "PreparedLinear":
+    def of(cls, layer: nn.Module, mixed_precision: bool = False) -> "PreparedLinear":
         """With the weights of a `Linear`."""
         assert isinstance(layer, Linear)
-        return cls(layer.weight, layer.bias)
+        return cls(layer.weight, layer.bias, mixed_precision)
 
     def __call__(self, rows: Tensor, relu: bool = False) -> Tensor:
         """(R, I) to (R, O), then ReLU if `relu`."""
+        inputs = rows.to(self._dtype)
         if self._packed is None:
-            outputs = F.linear(rows, self._weight, self._bias)
+            outputs = F.linear(inputs, self._weight, self._bias).to(rows.dtype)
             return outputs.relu_() if relu else outputs
         activation = "relu" if relu else "none"
-        result: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self._packed, self._bias, activation, [], "")
-        return result
+        result: Tensor = torch.ops.mkldnn._linear_pointwise(inputs, self._packed, self._bias, activation, [], "")
+        return result.to(rows.dtype)
 
     def plus(self, rows: Tensor, other: Tensor) -> Tensor:
         """The outputs (R, O) for inputs (R, I), and `other` (R, O) added."""
-        if self._packed is None:
-            return F.linear(rows, self._weight, self._bias).add_(other)
+        if self._packed is None or self._dtype is not rows.dtype:
+            return self(rows).add_(other)
         result: Tensor = torch.ops.mkldnn._linear_pointwise.binary(rows, other, self._packed, self._bias, "add")
         return result
 
@@ -73,10 +79,10 @@ class PreparedOneHots:
 class PreparedAttention:
     """`AgentAttention`."""
 
-    def __init__(self, attention: AgentAttention) -> None:
+    def __init__(self, attention: AgentAttention, mixed_precision: bool = False) -> None:
         self._communication = attention.communication
         self._size = attention.size
-        self._layers = [_PreparedAttentionLayer(layer) for layer in attention.layers]
+        self._layers = [_PreparedAttentionLayer(layer, mixed_precision) for layer in attention.layers]
         self._code = torch.empty(0)
 
     def __call__(self, messages: Tensor, hear: Tensor | None) -> Tensor:
@@ -97,13 +103,13 @@ class PreparedAttention:
 
 
 class _PreparedAttentionLayer:
-    def __init__(self, layer: nn.Module) -> None:
+    def __init__(self, layer: nn.Module, mixed_precision: bool) -> None:
         assert isinstance(layer, AttentionLayer)
         self._num_heads = layer.num_heads
-        self._query_key_value = PreparedLinear.of(layer.query_key_value)
-        self._output = PreparedLinear.of(layer.output)
-        self._feed_forward_in = PreparedLinear.of(layer.feed_forward_in)
-        self._feed_forward_out = PreparedLinear.of(layer.feed_forward_out)
+        self._query_key_value = PreparedLinear.of(layer.query_key_value, mixed_precision)
+        self._output = PreparedLinear.of(layer.output, mixed_precision)
+        self._feed_forward_in = PreparedLinear.of(layer.feed_forward_in, mixed_precision)
+        self._feed_forward_out = PreparedLinear.of(layer.feed_forward_out, mixed_precision)
         self._norm_attention = layer.norm_attention
         self._norm_feed_forward = layer.norm_feed_forward
 
@@ -129,13 +135,13 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, silence: Tensor | None) -
 class PreparedGRUCell:
     """`GRUCell`."""
 
-    def __init__(self, cell: GRUCell) -> None:
+    def __init__(self, cell: GRUCell, mixed_precision: bool = False) -> None:
         self._size = cell.hidden_size
         # Twice the candidate's: tanh x = 2 sigmoid 2x - 1, and torch's sigmoid takes a tenth of the time of its tanh.
         scale = torch.ones_like(cell.bias_ih)
         scale[2 * self._size :] = 2
-        self._from_inputs = PreparedLinear(cell.weight_ih * scale.unsqueeze(-1), cell.bias_ih * scale)
-        self._from_state = PreparedLinear(cell.weight_hh * scale.unsqueeze(-1), cell.bias_hh * scale)
+        self._from_inputs = PreparedLinear(cell.weight_ih * scale.unsqueeze(-1), cell.bias_ih * scale, mixed_precision)
+        self._from_state = PreparedLinear(cell.weight_hh * scale.unsqueeze(-1), cell.bias_hh * scale, mixed_precision)
 
     def __call__(self, inputs: Tensor, state: Tensor) -> Tensor:
         """The next state (R, D) after inputs (R, I)."""
@@ -148,19 +154,21 @@ class PreparedGRUCell:
 
 
 class PreparedPosterior:
-    """What a `WorldModel` makes of an observation."""
+    """What a `WorldModel` makes of an observation; `mixed_precision` as for `PreparedLinear`."""
 
-    def __init__(self, world_model: WorldModel) -> None:
+    def __init__(self, world_model: WorldModel, mixed_precision: bool = False) -> None:
         config, rssm = world_model.config, world_model.rssm
         one_hots = [config.num_actions, *[config.num_classes] * config.num_categoricals]
         self._message = PreparedOneHots(rssm.message.weight, one_hots)
         self._message_bias = rssm.message.bias
-        self._communication = PreparedAttention(rssm.communication)
-        self._recurrence = PreparedGRUCell(rssm.recurrence)
+        self._communication = PreparedAttention(rssm.communication, mixed_precision)
+        self._recurrence = PreparedGRUCell(rssm.recurrence, mixed_precision)
         layers = [layer for layer in world_model.encoder.layers if isinstance(layer, Linear)]
-        self._encoder = [_with_normalizer(layers[0], world_model.normalizer), *map(PreparedLinear.of, layers[1:-1])]
-        self._hidden = _with_last_layer(rssm.posterior_hidden, layers[-1])
-        self._output = PreparedLinear.of(rssm.posterior_output)
+        first = _with_normalizer(layers[0], world_model.normalizer)
+        self._encoder = [PreparedLinear(*first)]
+        self._encoder += [PreparedLinear.of(layer, mixed_precision) for layer in layers[1:-1]]
+        self._hidden = PreparedLinear(*_with_last_layer(rssm.posterior_hidden, layers[-1]), mixed_precision)
+        self._output = PreparedLinear.of(rssm.posterior_output, mixed_precision)
 
     def __call__(
         self, latent: Tensor, deterministic: Tensor, previous_action: Tensor, observation: Tensor, hear: Tensor | None
@@ -188,15 +196,16 @@ class PreparedPosterior:
         return following, self._output(hidden)
 
 
-def _with_normalizer(layer: Linear, normalizer: ObservationNormalizer | None) -> PreparedLinear:
-    """`layer` reading observations as they are in place of what `normalizer` makes of them."""
+def _with_normalizer(layer: Linear, normalizer: ObservationNormalizer | None) -> tuple[Tensor, Tensor]:
+    """Weight and bias of `layer` reading observations as they are in place of what `normalizer` makes of them."""
     if normalizer is None:
-        return PreparedLinear.of(layer)
+        return layer.weight, layer.bias
     weight = layer.weight / normalizer.deviation
-    return PreparedLinear(weight, layer.bias - weight @ normalizer.mean)
+    return weight, layer.bias - weight @ normalizer.mean
 
 
-def _with_last_layer(layer: Linear, last: Linear) -> PreparedLinear:
-    """`layer` reading what `last` reads in place of what it gives, at the end of its inputs: one layer for two."""
+def _with_last_layer(layer: Linear, last: Linear) -> tuple[Tensor, Tensor]:
+    """Weight and bias of `layer` reading what `last` reads in place of what it gives, at the end of its inputs: one
+    layer for two."""
     before, after = layer.weight.split([layer.in_features - last.out_features, last.out_features], 1)
-    return PreparedLinear(torch.cat([before, after @ last.weight], 1), layer.bias + after @ last.bias)
+    return torch.cat([before, after @ last.weight], 1), layer.bias + after @ last.bias

@@ -9,14 +9,15 @@ from torch.testing import assert_close
 
 from rllib_mamba.algorithms.mamba.acting import TeamNetworks, TeamState
 from rllib_mamba.world_model import LatentState, ModeSampler, WorldModelConfig
+from rllib_mamba.world_model.linear import has_bfloat16
 
 SMALL = {"hidden_size": 48, "deterministic_size": 40, "num_categoricals": 5, "num_classes": 7, "communication_heads": 4}
 
 
-def make_networks(num_actions=4, mask_dead_agents=True, **sizes):
+def make_networks(num_actions=4, mask_dead_agents=True, mixed_precision=False, **sizes):
     torch.manual_seed(0)
     config = WorldModelConfig(observation_size=6, num_actions=num_actions, **SMALL | sizes)
-    return TeamNetworks(config, mask_dead_agents).eval()
+    return TeamNetworks(config, mask_dead_agents, mixed_precision).eval()
 
 
 def make_observation(teams, agents, num_actions=4, ended=0, comm_mask=False):
@@ -88,6 +89,27 @@ def test_without_communication():
 def test_on_processors_without_onednn(monkeypatch):
     monkeypatch.setattr("rllib_mamba.world_model.prepared.has_onednn", lambda: False)
     assert_same_steps(make_networks(), make_observation(8, 3, ended=1), 8, 3)
+
+
+@pytest.mark.parametrize("by_onednn", [True, False])
+def test_in_mixed_precision_products_are_rounded_and_what_is_kept_is_not(by_onednn, monkeypatch):
+    if not by_onednn:
+        monkeypatch.setattr("rllib_mamba.world_model.prepared.has_onednn", lambda: False)
+        monkeypatch.setattr("rllib_mamba.world_model.prepared.has_bfloat16", lambda: True)
+    elif not has_bfloat16():
+        pytest.skip("this processor has no bfloat16 products")
+    networks, observation = make_networks(mixed_precision=True), make_observation(8, 3)
+    state = networks.initial_state((8,), 3)
+    _, following = networks.act(observation, state, greedy=True)
+    _, expected = by_layers(networks, observation, state)
+    assert following.deterministic.dtype is torch.float32
+    assert_close(following.deterministic, expected.deterministic, atol=0.01, rtol=0)
+    assert not torch.allclose(following.deterministic, expected.deterministic, atol=2e-6, rtol=1e-5)
+
+
+def test_mixed_precision_on_processors_without_it_is_full_precision(monkeypatch):
+    monkeypatch.setattr("rllib_mamba.world_model.prepared.has_bfloat16", lambda: False)
+    assert_same_steps(make_networks(mixed_precision=True), make_observation(8, 3), 8, 3)
 
 
 def test_random_steps_come_from_the_random_state():

@@ -40,13 +40,15 @@ class TeamNetworks(ActingNetworks):
     Args:
         config: The world model's sizes.
         mask_dead_agents: Whether nobody listens to agents that have ended.
+        mixed_precision: Whether `act` multiplies in bfloat16; on a processor without such instructions it never does.
     """
 
-    def __init__(self, config: WorldModelConfig, mask_dead_agents: bool) -> None:
+    def __init__(self, config: WorldModelConfig, mask_dead_agents: bool, mixed_precision: bool = False) -> None:
         super().__init__()
         self.world_model = WorldModel(config)
         self.actor = make_actor(config)
         self.mask_dead_agents = mask_dead_agents
+        self._mixed_precision = mixed_precision
         self._prepared: _PreparedNetworks | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -71,7 +73,7 @@ class TeamNetworks(ActingNetworks):
         publication's section 4.
         """
         if self._prepared is None or not self._prepared.is_current():
-            self._prepared = _PreparedNetworks(self.world_model, self.actor)
+            self._prepared = _PreparedNetworks(self.world_model, self.actor, self._mixed_precision)
         prepared, config = self._prepared, self.world_model.config
         sampler = ModeSampler() if greedy else RandomSampler()
         deterministic, posterior_logits = prepared.posterior(
@@ -105,7 +107,7 @@ class TeamNetworks(ActingNetworks):
 class _PreparedNetworks:
     """The networks' weights laid out for acting, as long as they stay what they are."""
 
-    def __init__(self, world_model: WorldModel, actor: Actor) -> None:
+    def __init__(self, world_model: WorldModel, actor: Actor, mixed_precision: bool) -> None:
         used: tuple[nn.Module, ...] = (world_model.encoder, world_model.rssm, actor)
         if world_model.normalizer is not None:
             used += (world_model.normalizer,)
@@ -118,8 +120,8 @@ class _PreparedNetworks:
             for name in owned
         ]
         self._seen = self._versions()
-        self.posterior = PreparedPosterior(world_model)
-        self.actor = _PreparedActor(actor, world_model.config)
+        self.posterior = PreparedPosterior(world_model, mixed_precision)
+        self.actor = _PreparedActor(actor, world_model.config, mixed_precision)
 
     def is_current(self) -> bool:
         """Whether no weight or statistic has been changed since."""
@@ -133,12 +135,12 @@ class _PreparedNetworks:
 class _PreparedActor:
     """`Actor`, which reads class indices (R, C) of z, and h (R, D)."""
 
-    def __init__(self, actor: Actor, config: WorldModelConfig) -> None:
+    def __init__(self, actor: Actor, config: WorldModelConfig, mixed_precision: bool) -> None:
         first, *others = (layer for layer in actor.layers if isinstance(layer, Linear))
         of_latent, of_deterministic = first.weight.split([config.stochastic_size, config.deterministic_size], 1)
         self._of_latent = PreparedOneHots(of_latent, [config.num_classes] * config.num_categoricals)
-        self._of_deterministic = PreparedLinear(of_deterministic, first.bias)
-        self._others = [PreparedLinear.of(layer) for layer in others]
+        self._of_deterministic = PreparedLinear(of_deterministic, first.bias, mixed_precision)
+        self._others = [PreparedLinear.of(layer, mixed_precision) for layer in others]
 
     def __call__(self, latent: Tensor, deterministic: Tensor) -> Tensor:
         """Logits (R, A)."""

@@ -51,9 +51,10 @@ class MAMBAConfig(TeamAlgorithmConfig):
         "predict_action_mask",
         "normalize_observations",
         "mask_dead_agents",
+        "mixed_precision",
     )
     checkpoint_options = tuple(
-        name for name in model_options if name not in ("communication_dropout", "mask_dead_agents")
+        name for name in model_options if name not in ("communication_dropout", "mask_dead_agents", "mixed_precision")
     )
     # The recurrent state is made anew from the replayed observations and actions.
     own_callbacks = (*TeamAlgorithmConfig.own_callbacks, DropModelOutputsCallback)
@@ -126,7 +127,7 @@ class MAMBAConfig(TeamAlgorithmConfig):
         self.agent_updates_after_reset = 50  # At once after each of them, beside the cycle's own; at least 0.
 
         # Speed.
-        self.mixed_precision = False  # Matrix products of the updates in bfloat16; weights and losses in float32.
+        self.mixed_precision = False  # Matrix products of updates and acting in bfloat16; the rest in float32.
         self.overlap_acting = False  # Env runners act while updates are made, with the weights from before them.
         self.max_weights_staleness = 1  # Cycles of updates that those weights may lack; at least 1.
 

@@ -33,6 +33,7 @@ class MAMBARLModule(TorchRLModule, InferenceOnlyAPI):
         self.networks = TeamNetworks(
             world_model_config(self.observation_space, self.action_space, self.model_config),
             mask_dead_agents=self.model_config["mask_dead_agents"],
+            mixed_precision=self.model_config["mixed_precision"],
         )
         self.critic = self._make_critic()
         self.target_critic = self._make_critic()

@@ -31,6 +31,8 @@ class SMAXSettings:
     """`unit_list`: a place for every other unit. `conic`: two places in each of 32 sectors around the unit."""
     see_enemy_actions: bool = True
     """Whether units see what visible enemies did last."""
+    one_hot_targets: bool = False
+    """Whom a unit attacked last as a one-hot (`TargetEncoder`) in place of one number; with `unit_list` only."""
     walls_cause_death: bool = True
     """Whether units die at the edge of the map."""
     won_battle_bonus: float = 1.0
@@ -57,6 +59,11 @@ class SMAXSettings:
         self._check_at_least("map_height", 8)
         self._check_one_of("attack_mode", ATTACK_MODES)
         self._check_one_of("observation_type", OBSERVATION_TYPES)
+        if self.one_hot_targets and self.observation_type != "unit_list":
+            raise ValueError(
+                f"one_hot_targets needs observation_type='unit_list', got {self.observation_type!r}: the sectors of a "
+                "conic observation have no fixed places for units"
+            )
         if self.time_per_step <= 0:
             raise ValueError(f"time_per_step must be above 0, got {self.time_per_step}")
         if self.seed is not None:

@@ -14,8 +14,9 @@ import numpy as np
 
 from rllib_mamba.envs.smax.runtime import check_scenario, load_jax, load_smax
 from rllib_mamba.envs.smax.settings import SMAXSettings
+from rllib_mamba.envs.smax.targets import TargetEncoder
 
-_NOT_FOR_JAXMARL = ("scenario", "max_steps", "seed")
+_NOT_FOR_JAXMARL = ("scenario", "max_steps", "seed", "one_hot_targets")
 
 
 class Battle(NamedTuple):
@@ -88,7 +89,9 @@ class Simulation:
         self.num_enemies = int(self.game.num_enemies)
         self.num_actions = int(self.game.num_ally_actions)
         self.num_movement_actions = int(self.game.num_movement_actions)
-        self.observation_size = int(self.game.obs_size)
+        self._encode_targets = TargetEncoder(self.game) if settings.one_hot_targets else None
+        encoder = self._encode_targets
+        self.observation_size = int(self.game.obs_size) if encoder is None else encoder.observation_size
         key, limit = np.zeros(2, np.uint32), np.int32(0)
         battle, view = jax.eval_shape(self._begin, key, limit)
         self._leaves, self._tree = jax.tree.flatten(battle)
@@ -148,8 +151,9 @@ class Simulation:
         game = battle.game.state
         masks = self.game.get_avail_actions(battle.game)
         over = ~game.unit_alive[: self.num_allies].any() | ~game.unit_alive[self.num_allies :].any()
+        seen = jnp.stack([observations[name] for name in self.game.agents])
         view = View(
-            observations=jnp.stack([observations[name] for name in self.game.agents]),
+            observations=seen if self._encode_targets is None else self._encode_targets(seen),
             action_masks=jnp.stack([masks[name] for name in self.game.agents]),
             state=observations["world_state"],
             positions=game.unit_positions,

@@ -370,6 +370,12 @@ def test_actions_that_are_missing_or_do_not_exist():
         ({"enemy_shoots": 1}, TypeError, "enemy_shoots must be True or False"),
         ({"attack_mode": "nearest"}, ValueError, "attack_mode must be one of closest, random"),
         ({"observation_type": "list"}, ValueError, "observation_type must be one of unit_list, conic"),
+        ({"one_hot_targets": 1}, TypeError, "one_hot_targets must be True or False"),
+        (
+            {"one_hot_targets": True, "observation_type": "conic"},
+            ValueError,
+            "one_hot_targets needs observation_type='unit_list', got 'conic'",
+        ),
         ({"won_battle_bonus": float("nan")}, TypeError, "won_battle_bonus must be a finite number"),
         ({"time_per_step": 0.0}, ValueError, "time_per_step must be above 0"),
         ({"map_width": 4}, ValueError, "map_width must be at least 8"),
