@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from rllib_mamba.world_model.communication import AgentAttention, AttentionLayer, index_code
-from rllib_mamba.world_model.linear import Linear, has_bfloat16, has_onednn
+from rllib_mamba.world_model.linear import Linear, has_bfloat16_instructions, has_onednn
 from rllib_mamba.world_model.observation_normalizer import ObservationNormalizer
 from rllib_mamba.world_model.recurrence import GRUCell
 from rllib_mamba.world_model.world_model import WorldModel
@@ -30,7 +30,7 @@ class PreparedLinear:
 
     def __init__(self, weight: Tensor, bias: Tensor, mixed_precision: bool = False) -> None:
         on_cpu, is_wide = weight.device.type == "cpu", len(weight) >= FEWEST_OUTPUTS
-        rounded = mixed_precision and is_wide and (has_bfloat16() or not on_cpu)
+        rounded = mixed_precision and is_wide and (has_bfloat16_instructions() or not on_cpu)
         self._dtype = torch.bfloat16 if rounded else weight.dtype
         self._weight, self._bias = weight.detach().to(self._dtype), bias.detach().to(self._dtype)
         self._packed: Tensor | None = None

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from rllib_mamba.algorithms.mamba.acting import TeamNetworks, TeamState
 from rllib_mamba.world_model import LatentState, ModeSampler, WorldModelConfig
-from rllib_mamba.world_model.linear import has_bfloat16
+from rllib_mamba.world_model.linear import has_bfloat16_instructions
 
 SMALL = {"hidden_size": 48, "deterministic_size": 40, "num_categoricals": 5, "num_classes": 7, "communication_heads": 4}
 
@@ -95,8 +95,8 @@ def test_on_processors_without_onednn(monkeypatch):
 def test_in_mixed_precision_products_are_rounded_and_what_is_kept_is_not(by_onednn, monkeypatch):
     if not by_onednn:
         monkeypatch.setattr("rllib_mamba.world_model.prepared.has_onednn", lambda: False)
-        monkeypatch.setattr("rllib_mamba.world_model.prepared.has_bfloat16", lambda: True)
-    elif not has_bfloat16():
+        monkeypatch.setattr("rllib_mamba.world_model.prepared.has_bfloat16_instructions", lambda: True)
+    elif not has_bfloat16_instructions():
         pytest.skip("this processor has no bfloat16 products")
     networks, observation = make_networks(mixed_precision=True), make_observation(8, 3)
     state = networks.initial_state((8,), 3)
@@ -108,7 +108,7 @@ def test_in_mixed_precision_products_are_rounded_and_what_is_kept_is_not(by_oned
 
 
 def test_mixed_precision_on_processors_without_it_is_full_precision(monkeypatch):
-    monkeypatch.setattr("rllib_mamba.world_model.prepared.has_bfloat16", lambda: False)
+    monkeypatch.setattr("rllib_mamba.world_model.prepared.has_bfloat16_instructions", lambda: False)
     assert_same_steps(make_networks(mixed_precision=True), make_observation(8, 3), 8, 3)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from play import module_step
 from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
@@ -62,6 +63,23 @@ def test_losses_are_near_those_in_float32_and_everything_kept_is_float32():
     for parameter in mixed.module[team].parameters():
         assert parameter.dtype is torch.float32
         assert parameter.isfinite().all()
+
+
+def test_teams_act_with_rounded_products_and_carry_on_a_state_in_float32(monkeypatch):
+    monkeypatch.setattr("rllib_mamba.world_model.prepared.has_onednn", lambda: False)
+    monkeypatch.setattr("rllib_mamba.world_model.prepared.has_bfloat16_instructions", lambda: True)
+    states = []
+    for mixed_precision in (False, True):
+        made = learner(mixed_precision)
+        (team,) = made.module.keys()
+        module = made.module[team].unwrapped()
+        module.observation_space.seed(0)
+        state = {name: part[None] for name, part in module.get_initial_state().items()}
+        states.append(module_step(module, [module.observation_space.sample()], state, greedy=True)[1]["deterministic"])
+    exact, mixed = states
+    assert mixed.dtype == np.float32
+    assert mixed == pytest.approx(exact, abs=0.02)
+    assert np.abs(mixed - exact).max() > 1e-5
 
 
 def test_it_is_no_option_of_the_published_mathematics():

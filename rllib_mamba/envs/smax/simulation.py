@@ -89,9 +89,11 @@ class Simulation:
         self.num_enemies = int(self.game.num_enemies)
         self.num_actions = int(self.game.num_ally_actions)
         self.num_movement_actions = int(self.game.num_movement_actions)
-        self._encode_targets = TargetEncoder(self.game) if settings.one_hot_targets else None
-        encoder = self._encode_targets
-        self.observation_size = int(self.game.obs_size) if encoder is None else encoder.observation_size
+        self._encode_targets: TargetEncoder | None = None
+        self.observation_size = int(self.game.obs_size)
+        if settings.one_hot_targets:
+            self._encode_targets = TargetEncoder(self.game)
+            self.observation_size = self._encode_targets.observation_size
         key, limit = np.zeros(2, np.uint32), np.int32(0)
         battle, view = jax.eval_shape(self._begin, key, limit)
         self._leaves, self._tree = jax.tree.flatten(battle)

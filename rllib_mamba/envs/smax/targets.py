@@ -19,27 +19,25 @@ class TargetEncoder:
     """
 
     def __init__(self, game: Any) -> None:
-        self._game = game
+        self._allies, self._enemies = int(game.num_allies), int(game.num_enemies)
+        self._num_ally_actions, self._num_enemy_actions = int(game.num_ally_actions), int(game.num_enemy_actions)
+        self._num_movement_actions = int(game.num_movement_actions)
         self._num_features = len(game.unit_features)
         self._feature = list(game.unit_features).index("last_targeted")
-
-    @property
-    def observation_size(self) -> int:
+        units = self._allies - 1 + self._enemies
+        one_hots = (self._allies - 1) * self._enemies + self._enemies * self._allies
+        self.observation_size = int(game.obs_size) - units + one_hots
         """Numbers in an encoded observation."""
-        allies, enemies = int(self._game.num_allies), int(self._game.num_enemies)
-        units = allies - 1 + enemies
-        return int(self._game.obs_size) - units + (allies - 1) * enemies + enemies * allies
 
     def __call__(self, observations: Any) -> Any:
         """Encodes the observations (n, O) of all allies, a jax array, to (n, `observation_size`)."""
-        jnp, game = load_jax().numpy, self._game
-        allies, enemies = int(game.num_allies), int(game.num_enemies)
+        jnp, allies, enemies = load_jax().numpy, self._allies, self._enemies
         num_listed = (allies - 1 + enemies) * self._num_features
         units = observations[:, :num_listed].reshape(allies, -1, self._num_features)
         targets = units[..., self._feature]
-        of_allies = self._numbers(targets[:, : allies - 1], game.num_ally_actions)
+        of_allies = self._numbers(targets[:, : allies - 1], self._num_ally_actions)
         # Enemies count the allies from the last to the first.
-        numbers = self._numbers(targets[:, allies - 1 :], game.num_enemy_actions)
+        numbers = self._numbers(targets[:, allies - 1 :], self._num_enemy_actions)
         of_enemies = jnp.where(numbers < 0, -1, self._from_within(allies - 1 - numbers))
         others = jnp.delete(units, self._feature, axis=-1)
         parts = [
@@ -52,7 +50,7 @@ class TargetEncoder:
     def _numbers(self, targets: Any, num_actions: int) -> Any:
         """Number of the unit attacked, below 0 where none was, from attack actions as shares of the last one."""
         jnp = load_jax().numpy
-        return jnp.round(targets * (num_actions - 1)).astype(int) - self._game.num_movement_actions
+        return jnp.round(targets * (num_actions - 1)).astype(int) - self._num_movement_actions
 
     def _from_within(self, ally: Any) -> Any:
         """Allies (n, ...) as the observing unit of each row counts them: itself first."""
