@@ -141,7 +141,7 @@ def _is_for_onednn(inputs: Tensor) -> bool:
     return (
         inputs.device.type == "cpu"
         and inputs.numel() >= FEWEST_ROWS * inputs.shape[-1] > 0
-        and ((inputs.dtype is torch.float32 and has_onednn()) or (inputs.dtype is torch.bfloat16 and has_bfloat16()))
+        and ((inputs.dtype is torch.float32 and has_onednn()) or (inputs.dtype is torch.bfloat16 and _has_bfloat16()))
     )
 
 
@@ -157,7 +157,7 @@ def has_onednn() -> bool:
 
 
 @cache
-def has_bfloat16() -> bool:
+def _has_bfloat16() -> bool:
     """Whether oneDNN multiplies bfloat16 numbers; on processors without instructions for it, as float32 ones."""
     return has_onednn() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
@@ -167,7 +167,7 @@ def has_bfloat16_instructions() -> bool:
     """Whether the processor multiplies bfloat16 numbers, which makes even small products of them faster."""
     # Older versions of torch cannot tell.
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return has_bfloat16() and bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return _has_bfloat16() and bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def product(rows: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = False) -> Tensor:
