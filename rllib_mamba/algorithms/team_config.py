@@ -198,12 +198,13 @@ class TeamAlgorithmConfig(AlgorithmConfig):
         Raises:
             ValueError: An option is unknown, out of range or contradicts another; the environment's
                 agents have spaces that are not supported, or cannot be mapped to modules; a module belongs to no
-                team; no team is to be trained; or the curriculum is wrong.
+                team, or has options of its own that are wrong; no team is to be trained; or the curriculum is wrong.
             TypeError: The environment is not a `MultiAgentEnv`.
         """
         self.check_options()
         if not self._is_frozen:
             self._form_teams()
+            self._check_overrides()
         super().validate()
         if not self.trained_teams:
             raise ValueError(
@@ -295,6 +296,20 @@ class TeamAlgorithmConfig(AlgorithmConfig):
         self._complete_module_specs(set(teams))
         self.env: Any = ConfiguredTeamEnv
         self.env_config = {**env_config, TEAM_SETUP_KEY: TeamSetup(env=specifier, teams=teams, reward=self.team_reward)}
+
+    def _check_overrides(self) -> None:
+        for module, options in self.algorithm_config_overrides_per_module.items():
+            if module not in self.teams:
+                raise ValueError(
+                    f"`multi_agent(algorithm_config_overrides_per_module=...)` has options for {module!r}, but the teams "
+                    f"are {sorted(self.teams)}: every module has to be that of a team."
+                )
+            own = self.copy(copy_frozen=False)
+            own.algorithm_config_overrides_per_module = {}
+            try:
+                own.update_from_dict(options).check_options()
+            except ValueError as error:
+                raise ValueError(f"algorithm_config_overrides_per_module, {module!r}: {error}") from error
 
     def _complete_module_specs(self, teams: set[str]) -> None:
         # RLlib's connectors know only the modules that a `MultiRLModuleSpec` names.

@@ -136,6 +136,29 @@ def test_settings_that_cannot_be_used(name: str, build: Callable, monkeypatch: p
         build(dict(settings))
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"team": {"gamma": 2.0}}, r"'team': gamma=2.0 is out of range: expected a number in \(0, 1\]"),
+        ({"team": {"gama": 0.9}}, r"'team': .*no option 'gama'. Did you mean gamma"),
+        ({"teem": {"gamma": 0.9}}, r"has options for 'teem', but the teams are \['team'\]"),
+    ],
+    ids=["out of range", "unknown", "no team"],
+)
+def test_options_of_one_module_that_cannot_be_used(options: dict[str, Any], message: str) -> None:
+    config = MAMBAConfig().environment("symbol_game").preset("debug")
+    config.multi_agent(algorithm_config_overrides_per_module=options)
+    with pytest.raises(ValueError, match=message):
+        config.validate()
+
+
+def test_options_of_one_module_that_can_be_used() -> None:
+    config = MAMBAConfig().environment("symbol_game").preset("debug")
+    config.multi_agent(algorithm_config_overrides_per_module={"team": MAMBAConfig.overrides(gamma=0.9)})
+    config.validate()
+    assert (config.get_config_for_module("team").gamma, config.gamma) == (0.9, MAMBAConfig().gamma)
+
+
 def test_an_unknown_algorithm_names_the_nearest() -> None:
     with pytest.raises(ValueError, match=r"Unknown algorithm 'MAMA'\. Did you mean 'MAMBA'"):
         get_algorithm_class("MAMA")
