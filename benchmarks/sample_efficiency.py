@@ -10,7 +10,9 @@ The same command goes on after Ctrl-C, a crash or a kill: runs that are finished
 evaluation. `--only mamba:smax_3m` trains a part, `--budget-scale 0.05` tries everything out. At the end, and with
 `--report` alone, `rllib compare` makes one report for each environment, in `<results>/reports/`.
 
-Each run is in a folder of Ray Tune's form (`result.json`, `params.json`, the last checkpoint), with its log.
+Each run is in a folder of Ray Tune's form (`result.json`, `params.json`, the last checkpoint), with its log. The runs that
+`docs/benchmarks.md` reports are in `benchmarks/recorded/sample_efficiency`, without checkpoints: `--report` with this
+folder as `--results` makes their reports again.
 """
 
 import argparse
@@ -36,6 +38,8 @@ POINTS = 20
 EPISODES = 50
 EVALUATION_SEED = 1_000_000
 STEPS = "num_env_steps_sampled_lifetime"
+KEPT = (STEPS, "training_iteration", "time_total_s", "evaluation", "evaluation_seconds", "done")
+KEPT_OF_TRAINING_EPISODES = ("episode_return_mean", "episode_len_mean", "episode_metrics")
 INTERRUPTED = 130
 ATTEMPTS = 3
 
@@ -194,13 +198,16 @@ def train(run: Run) -> None:
 
 
 def evaluated(algorithm: Any, result: dict[str, Any], evaluate: Any, began: float) -> dict[str, Any]:
-    """The result with its evaluation, and with the seconds of all parts of an interrupted run."""
+    """What is kept of the result, with its evaluation and the seconds of all parts of an interrupted run."""
     result = dict(result)
     seconds = time.monotonic() - began
     begin = time.monotonic()
     # With the steps, no two evaluations look alike.
     result["evaluation"] = {"env_runners": evaluate(algorithm), "env_steps_before": result[STEPS]}
-    return result | {"time_total_s": seconds, "evaluation_seconds": time.monotonic() - begin}
+    result |= {"time_total_s": seconds, "evaluation_seconds": time.monotonic() - begin}
+    episodes = result.get("env_runners", {})
+    kept = {name: episodes[name] for name in KEPT_OF_TRAINING_EPISODES if name in episodes}
+    return {name: result[name] for name in KEPT if name in result} | ({"env_runners": kept} if kept else {})
 
 
 def end_with_the_parent() -> None:

@@ -98,6 +98,44 @@ def test_what_came_after_the_last_checkpoint_is_forgotten(benchmark: Any, tmp_pa
     assert not benchmark.is_finished(run)
 
 
+def test_of_a_result_only_what_a_comparison_reads_is_kept(benchmark: Any) -> None:
+    result = {
+        benchmark.STEPS: 300,
+        "training_iteration": 3,
+        "config": {"seed": 0},
+        "timers": {"learn": 1.0},
+        "env_runners": {"episode_return_mean": 2.0, "episode_metrics": {"won": 0.5}, "sample": 9.0},
+    }
+
+    row = benchmark.evaluated(None, result, lambda algorithm: {"episode_return_mean": 4.0}, began=0.0)
+
+    assert row.pop("time_total_s") >= 0 and row.pop("evaluation_seconds") >= 0
+    assert row == {
+        benchmark.STEPS: 300,
+        "training_iteration": 3,
+        "env_runners": {"episode_return_mean": 2.0, "episode_metrics": {"won": 0.5}},
+        "evaluation": {"env_runners": {"episode_return_mean": 4.0}, "env_steps_before": 300},
+    }
+
+
+RECORDED = BENCHMARKS / "recorded" / "sample_efficiency"
+
+
+@pytest.mark.parametrize("folder", sorted(path.name for path in RECORDED.glob("*_seed_*")))
+def test_recorded_runs_are_whole_and_of_the_examples_as_they_are(benchmark: Any, folder: str) -> None:
+    name, _, seed = folder.rpartition("_seed_")
+    algorithm, _, task = name.partition("_")
+    run = benchmark.Run(algorithm.lower(), task, int(seed), RECORDED)
+    stored = json.loads((run.folder / "params.json").read_text())
+
+    assert benchmark.is_finished(run)
+    assert run.results()[-1][benchmark.STEPS] >= run.evaluation_points[-1]
+    config = run.config()
+    defaults, settings = type(config)().to_dict(), config.to_dict()
+    chosen = {key: value for key, value in settings.items() if value != defaults.get(key)}
+    assert chosen == {key: stored[key] for key in chosen}
+
+
 @pytest.mark.parametrize(
     ("pattern", "names"),
     [
