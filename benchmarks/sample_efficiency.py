@@ -10,9 +10,9 @@ The same command goes on after Ctrl-C, a crash or a kill: runs that are finished
 evaluation. `--only mamba:smax_3m` trains a part, `--budget-scale 0.05` tries everything out. At the end, and with
 `--report` alone, `rllib compare` makes one report for each environment, in `<results>/reports/`.
 
-Each run is in a folder of Ray Tune's form (`result.json`, `params.json`, the last checkpoint), with its log. The runs that
-`docs/benchmarks.md` reports are in `benchmarks/recorded/sample_efficiency`, without checkpoints: `--report` with this
-folder as `--results` makes their reports again.
+Each run is in a folder of Ray Tune's form (`result.json`, `params.json`, the last checkpoint), with its log. The runs
+that `docs/benchmarks.md` reports are in `benchmarks/recorded/sample_efficiency`, without checkpoints: `--report` with
+this folder as `--results` makes their reports again.
 """
 
 import argparse

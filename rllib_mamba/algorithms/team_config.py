@@ -301,8 +301,8 @@ class TeamAlgorithmConfig(AlgorithmConfig):
         for module, options in self.algorithm_config_overrides_per_module.items():
             if module not in self.teams:
                 raise ValueError(
-                    f"`multi_agent(algorithm_config_overrides_per_module=...)` has options for {module!r}, but the teams "
-                    f"are {sorted(self.teams)}: every module has to be that of a team."
+                    f"`multi_agent(algorithm_config_overrides_per_module=...)` has options for {module!r}, but the "
+                    f"teams are {sorted(self.teams)}: every module has to be that of a team."
                 )
             own = self.copy(copy_frozen=False)
             own.algorithm_config_overrides_per_module = {}
